@@ -1,0 +1,135 @@
+"""Hydra composes: presets from ``conf/``, every key known from the typed configuration, overrides last."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic_core import PydanticUndefined
+
+from gisearch.errors import ConfigError, nearest_name
+from gisearch.resources import resource_folder
+
+MISSING = "???"
+
+
+def defaults_of(cls: type) -> dict[str, Any]:
+    """Return the default value of every field of a configuration class; required ones as ``???``."""
+    fields: Mapping[str, Any] = cls.__pydantic_fields__  # type: ignore[attr-defined]
+    values: dict[str, Any] = {}
+    for name, info in fields.items():
+        value = info.get_default(call_default_factory=True)
+        if value is PydanticUndefined:
+            value = MISSING
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            value = dataclasses.asdict(value)
+        values[name] = value
+    return values
+
+
+def compose(overrides: Sequence[str], nodes: Mapping[str, Any], primary: str | Mapping[str, Any]) -> dict[str, Any]:
+    """Compose a configuration and return it as plain nested values.
+
+    Args:
+        overrides: Hydra overrides, the later ones winning: ``data=yeast``, ``model.hidden_dim=32``.
+        nodes: configuration nodes by ``group/name``, such as ``trainer/default``, beside the files of ``conf/``.
+        primary: the name of the primary file in ``conf/``, or the primary node itself.
+
+    Raises:
+        ConfigError: an unknown group, option or key (with the nearest valid name), or broken syntax.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    store = ConfigStore.instance()
+    for path, node in nodes.items():
+        group, _, name = path.rpartition("/")
+        store.store(name=name, group=group or None, node=dict(node))
+    if not isinstance(primary, str):
+        store.store(name="primary", node=dict(primary))
+        primary = "primary"
+    folder = resource_folder("conf")
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(folder.resolve()), version_base="1.3"):
+            composed = hydra_compose(primary, overrides=_last_choices(overrides))
+        values = OmegaConf.to_container(composed, resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_explain(error, overrides, nodes, primary)) from None
+    assert isinstance(values, dict)
+    return _without_missing({str(key): value for key, value in values.items()})
+
+
+def group_options(group: str, nodes: Mapping[str, Any]) -> list[str]:
+    """Return the options of a configuration group."""
+    shipped = {path.stem for path in (resource_folder("conf") / group).glob("*.yaml")}
+    known = {path.rpartition("/")[2] for path in nodes if path.startswith(f"{group}/")}
+    return sorted(name for name in shipped | known if not name.endswith("_defaults"))
+
+
+def _last_choices(overrides: Sequence[str]) -> list[str]:
+    """Keep the last of several overrides of one key: a file's own choice gives way to the command line."""
+    last = {override.partition("=")[0]: override for override in overrides}
+    return [o for o in overrides if last[o.partition("=")[0]] is o]
+
+
+def _without_missing(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop required keys that nobody set, so that the typed configuration names them."""
+    return {
+        key: _without_missing(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value != MISSING
+    }
+
+
+def _explain(
+    error: Exception, overrides: Sequence[str], nodes: Mapping[str, Any], primary: str
+) -> str:
+    message = str(error)
+    if match := re.search(r"Could not find '([^']+)'|In '.*': Could not find '([^']+)'", message):
+        group, _, option = (match[1] or match[2]).rpartition("/")
+        options = group_options(group, nodes)
+        return (
+            f"{group}={option}: unknown option; expected one of {', '.join(options)}."
+            f"{nearest_name(option, options)}"
+        )
+    if match := re.search(r"Could not override '([^']+)'", message):
+        path = match[1]
+        valid = _known_paths(path, overrides, nodes, primary)
+        parent, _, key = path.rpartition(".")
+        siblings = [p.rpartition(".")[2] for p in valid if p.rpartition(".")[0] == parent]
+        hint = nearest_name(key, siblings) or nearest_name(path, valid)
+        return f"unknown key {path!r} on the command line.{hint}"
+    first = message.strip().splitlines()[0] if message.strip() else type(error).__name__
+    return f"cannot compose the configuration: {first}"
+
+
+def _known_paths(
+    wrong: str, overrides: Sequence[str], nodes: Mapping[str, Any], primary: str
+) -> list[str]:
+    """Return every dotted path of the configuration without the values that were overridden."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+
+    choices = [o for o in overrides if "." not in o.partition("=")[0] and o.partition("=")[0] != wrong]
+    try:
+        with initialize_config_dir(str(resource_folder("conf").resolve()), version_base="1.3"):
+            values = OmegaConf.to_container(hydra_compose(primary, overrides=choices), resolve=False)
+    except HydraException:
+        return []
+
+    def walk(level: Any, prefix: str) -> list[str]:
+        if not isinstance(level, dict):
+            return []
+        return [p for k, v in level.items() for p in (f"{prefix}{k}", *walk(v, f"{prefix}{k}."))]
+
+    return walk(values, "")

@@ -1,0 +1,106 @@
+"""``python -m gisearch.data fetch|build|inspect``: get, prepare and look at data."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gisearch.command_line import run
+
+if TYPE_CHECKING:
+    from gisearch.data.config import DataConfig
+
+_OVERRIDES = "the data, such as data=yeast data.root=PATH data.split.strategy=unseen_genes"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one of the data commands; return the exit code."""
+    arguments = _parser().parse_args(argv)
+    command = {"fetch": _fetch, "build": _build, "inspect": _inspect}[arguments.command]
+    command(arguments)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gisearch data", description="Get, prepare and look at data.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="fetch|build|inspect")
+
+    fetch = commands.add_parser("fetch", help="download upstream releases into the cache")
+    fetch.add_argument("names", nargs="*", metavar="NAME", help="releases to fetch; all by default")
+    fetch.add_argument("--list", action="store_true", help="say what can be fetched, and from where")
+    fetch.add_argument("--to", type=Path, metavar="FOLDER", help="another folder than the cache")
+
+    build = commands.add_parser("build", help="read all files once, into the cache and perhaps a file")
+    build.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=_OVERRIDES)
+    build.add_argument("-o", "--output", type=Path, metavar="FILE.npz", help="write the cell here as well")
+
+    inspect = commands.add_parser("inspect", help="summarise the data and its split")
+    inspect.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=_OVERRIDES)
+    inspect.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    return parser
+
+
+def _config(overrides: Sequence[str]) -> DataConfig:
+    from gisearch.composition import compose_data
+
+    config: DataConfig = compose_data(list(overrides))
+    return config
+
+
+def _fetch(arguments: argparse.Namespace) -> None:
+    from gisearch.data.fetch import RELEASES, checksum, fetch
+
+    if arguments.list:
+        for name, release in RELEASES.items():
+            known = f"sha256 {release.sha256}" if release.sha256 else "no checksum is published"
+            print(f"{name}: {release.what}\n  {release.url}")
+            print(f"  licence: {release.licence}; {known}\n  read as: {release.read_as}")
+        return
+    for name in arguments.names or RELEASES:
+        path = fetch([name], arguments.to)[name]
+        known = (
+            "checksum right" if RELEASES[name].sha256 else f"no checksum to compare, sha256 {checksum(path)}"
+        )
+        print(f"{name}: {path} ({known})", flush=True)
+
+
+def _build(arguments: argparse.Namespace) -> None:
+    from gisearch.data.cache import save_cell
+    from gisearch.data.config import DemoData
+    from gisearch.data.load import load_dataset, load_tables
+
+    config = _config(arguments.overrides)
+    start = time.perf_counter()
+    if isinstance(config, DemoData):
+        dataset = load_dataset(config)
+        cell, genotypes, report = dataset.cell, dataset.genotypes, dataset.report
+    else:
+        cell, genotypes, report = load_tables(config)
+    for line in (*report.sources, *report.notes):
+        print(line)
+    for source, names in report.unresolved.items():
+        print(f"unknown gene names in {source}: {sum(names.values()):,} of {len(names):,} different names")
+    if arguments.output:
+        save_cell(arguments.output, cell, genotypes, report)
+        print(f"written to {arguments.output}")
+    print(f"ready in {time.perf_counter() - start:.1f} s")
+
+
+def _inspect(arguments: argparse.Namespace) -> None:
+    from gisearch.data.inspect import show, summarise
+    from gisearch.data.load import load_dataset
+
+    summary = summarise(load_dataset(_config(arguments.overrides)))
+    if arguments.json:
+        print(json.dumps(summary, indent=2))
+    else:
+        show(summary)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,203 @@
+"""The data configuration: one class per source, told apart by ``source``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from gisearch.composition import compose, defaults_of
+from gisearch.config import STRICT, build
+from gisearch.data.splits import SplitConfig
+from gisearch.data.synthetic import DemoCellConfig
+
+NetworkFormat: TypeAlias = Literal["edge_list", "string", "biogrid", "regulation"]
+GenotypeFormat: TypeAlias = Literal["genotype_table", "kuzmin2018", "kuzmin2020"]
+
+YEAST_FILES = "genes.tsv, a genotype table such as kuzmin2018_significant.tsv.gz, and at least one network"
+
+# Which options mean something for which format; the rest must stay unset.
+_NETWORK_OPTIONS = {
+    "edge_list": {"directed", "columns", "header", "score_column", "score_scale", "min_score"},
+    "string": {"channels", "min_score"},
+    "biogrid": {"interaction", "organism"},
+    "regulation": set[str](),
+}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class NetworkFile:
+    """One file with one network, or with one network per channel for ``string``.
+
+    Attributes:
+        path: the file; plain text, gzip, or a zip of one file.
+        format: its upstream format.
+        directed: whether the rows of an edge list are directed; by default only where the header names a
+            regulator.
+        columns: the two gene columns of an edge list; found from the header by default.
+        header: whether an edge list has a header; without one the columns are ``"1"``, ``"2"``, ...
+        score_column: the score of an edge list; found from the header by default.
+        score_scale: the largest possible score of an edge list; scores are divided by it.
+        min_score: rows with a lower score are left out; on the file's own scale (STRING: 0 to 1000).
+        channels: the channels of STRING; the six that DANGO uses by default.
+        interaction: which interactions of BioGRID.
+        organism: NCBI taxonomy identifier in BioGRID; S. cerevisiae S288C by default.
+    """
+
+    path: str
+    format: NetworkFormat = "edge_list"
+    directed: bool | None = None
+    columns: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
+    header: bool | None = None
+    score_column: str | None = None
+    score_scale: Annotated[float, Field(gt=0)] | None = None
+    min_score: Annotated[float, Field(ge=0)] | None = None
+    channels: Annotated[list[str], Field(min_length=1)] | None = None
+    interaction: Literal["physical", "genetic"] | None = None
+    organism: Annotated[int, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _only_options_of_the_format(self) -> NetworkFile:
+        every = set().union(*_NETWORK_OPTIONS.values())
+        for option in sorted(every - _NETWORK_OPTIONS[self.format]):
+            if getattr(self, option) is not None:
+                raise ValueError(f"{option} means nothing for the format {self.format}; leave it out.")
+        if self.format == "biogrid" and self.interaction is None:
+            raise ValueError("interaction is required for the format biogrid: physical or genetic.")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GenotypeFile:
+    """One file of genotypes with labels.
+
+    Attributes:
+        path: the file; plain text, gzip, or a zip of one file.
+        format: its upstream format.
+        columns: the one to three gene columns of a genotype table; ``gene1``, ``gene2``, ``gene3`` by
+            default.
+        labels: label name to column of a genotype table; ``fitness`` and ``gene_interaction`` by default.
+        binary: columns of a genotype table that are labels of 0 or 1; by default all that hold nothing else.
+        duplicates: a genotype that is measured twice with different values is an error, or is averaged; by
+            default averaged for the Kuzmin tables, where alleles differ, and an error otherwise.
+    """
+
+    path: str
+    format: GenotypeFormat = "genotype_table"
+    columns: Annotated[list[str], Field(min_length=1, max_length=3)] | None = None
+    labels: dict[str, str] | None = None
+    binary: list[str] | None = None
+    duplicates: Literal["error", "mean"] | None = None
+
+    @model_validator(mode="after")
+    def _only_options_of_the_format(self) -> GenotypeFile:
+        if self.format != "genotype_table":
+            for option in ("columns", "labels", "binary"):
+                if getattr(self, option) is not None:
+                    raise ValueError(f"{option} means nothing for the format {self.format}; leave it out.")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CommonData:
+    """What every source has.
+
+    Attributes:
+        target: the label to learn; binary where its values are 0 or 1.
+        orders: numbers of deleted genes to learn from; by default every order that measures the target, and
+            for a binary target every order that holds both classes.
+        split: how genotypes are divided.
+        seed: the seed of the split.
+    """
+
+    target: str = "gene_interaction"
+    orders: Annotated[list[Annotated[int, Field(ge=1, le=3)]], Field(min_length=1)] | None = None
+    split: SplitConfig = Field(default_factory=SplitConfig)
+    seed: int = Field(default=0, ge=0)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DemoData(CommonData):
+    """A generated yeast-like cell.
+
+    Attributes:
+        source: ``demo``.
+        cell: what to generate.
+    """
+
+    source: Literal["demo"] = "demo"
+    cell: DemoCellConfig = Field(default_factory=DemoCellConfig)
+
+
+def _require_root(root: str) -> str:
+    if not root.strip():
+        raise ValueError(f"a folder is required that holds {YEAST_FILES}; for example data.root=data/yeast.")
+    return root
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class YeastData(CommonData):
+    """A folder with plain tables of yeast data (see docs/data.md).
+
+    Attributes:
+        source: ``yeast``.
+        root: the folder; a relative path starts at the working directory.
+        networks: names of networks, each the beginning of a file name; by default every known one that is
+            there.
+        metabolism: whether to read yeast-GEM as well.
+        target: the label to learn; of ``strong_negative`` the double deletions, because the table lists only
+            negative triple deletions (see ``orders``).
+        isolated_genes: what to do where a labelled genotype deletes a gene that no network holds.
+    """
+
+    source: Literal["yeast"] = "yeast"
+    root: Annotated[str, AfterValidator(_require_root)] = Field(default="", validate_default=True)
+    networks: Annotated[list[str], Field(min_length=1)] | None = None
+    metabolism: bool = False
+    target: str = "strong_negative"
+    isolated_genes: Literal["keep", "error"] = "keep"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TablesData(CommonData):
+    """Your own files; relative paths start at the working directory.
+
+    Attributes:
+        source: ``tables``.
+        genes: a table of gene names; without one, every name in the files is a gene of its own.
+        networks: the networks' files by name.
+        genotypes: the genotypes' files by name.
+        metabolism: a metabolic model in YAML, SBML or JSON.
+        isolated_genes: what to do where a labelled genotype deletes a gene that no network holds.
+    """
+
+    source: Literal["tables"] = "tables"
+    genes: str | None = None
+    networks: dict[str, NetworkFile] = Field(default_factory=dict)
+    genotypes: dict[str, GenotypeFile] = Field(default_factory=dict)
+    metabolism: str | None = None
+    isolated_genes: Literal["keep", "error"] = "keep"
+
+
+DataConfig: TypeAlias = Annotated[DemoData | YeastData | TablesData, Field(discriminator="source")]
+
+SOURCES: dict[str, type[CommonData]] = {"demo": DemoData, "yeast": YeastData, "tables": TablesData}
+
+
+def data_nodes() -> dict[str, dict[str, Any]]:
+    """Return the defaults of every source as Hydra nodes, for the presets in ``conf/data/``."""
+    return {f"data/{name}_defaults": defaults_of(cls) for name, cls in SOURCES.items()}
+
+
+def compose_data(overrides: Sequence[str]) -> DataConfig:
+    """Compose a data configuration alone: ``["data=yeast", "data.root=PATH"]``.
+
+    Raises:
+        ConfigError: an unknown source or key, or a value outside its limits.
+    """
+    values = compose(overrides, data_nodes(), {"defaults": [{"data": "demo"}, "_self_"]})
+    adapter: Any = DataConfig
+    config: DataConfig = build(adapter, values["data"], "data")
+    return config

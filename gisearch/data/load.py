@@ -1,0 +1,164 @@
+"""From a data configuration to a dataset."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from gisearch.config import to_plain
+from gisearch.data import cache
+from gisearch.data.cell_graph import CellGraph
+from gisearch.data.config import CommonData, DataConfig, DemoData, TablesData, YeastData
+from gisearch.data.dataset import Dataset, LoadReport, Target
+from gisearch.data.genotypes import Genotypes
+from gisearch.data.splits import PARTS, Split, split_genotypes
+from gisearch.data.synthetic import DemoCell, generate_demo_cell
+from gisearch.errors import DataError, nearest_name
+
+_NAMED = 8
+
+
+def load_dataset(config: DataConfig, *, use_cache: bool = True) -> Dataset:
+    """Load or generate everything that one experiment learns from.
+
+    Args:
+        config: one of the data configurations.
+        use_cache: whether tables that were read before come from the cache.
+
+    Raises:
+        DataError: a file is missing or wrong; the target is not measured; a part of the split is empty.
+    """
+    if isinstance(config, DemoData):
+        demo = generate_demo_cell(config.cell)
+        cell, genotypes, report = demo.cell, demo.genotypes, _demo_report(demo)
+        split, target, notes = _split(config, genotypes)
+        ceiling = _noise_ceiling(demo, target, split)
+    else:
+        cell, genotypes, report = load_tables(config, use_cache=use_cache)
+        split, target, notes = _split(config, genotypes)
+        notes += _isolated_note(config, cell, genotypes, split)
+        ceiling = None
+    report = dataclasses.replace(report, notes=(*report.notes, *notes))
+    return Dataset(cell, genotypes, split, target, noise_ceiling=ceiling, report=report)
+
+
+def load_tables(
+    config: YeastData | TablesData, *, use_cache: bool = True
+) -> tuple[CellGraph, Genotypes, LoadReport]:
+    """Read the files of a configuration, or recall them from the cache.
+
+    Raises:
+        DataError: a file is missing or wrong.
+    """
+    from gisearch.data.sources.assemble import assemble, input_files
+    from gisearch.data.sources.yeast_folder import yeast_tables
+
+    tables = yeast_tables(config) if isinstance(config, YeastData) else config
+    key = None
+    if use_cache:
+        settings = {
+            name: value
+            for name, value in to_plain(tables).items()
+            if name in ("genes", "networks", "genotypes", "metabolism")
+        }
+        try:
+            key = cache.cache_key(input_files(tables), settings)
+        except OSError:
+            key = None  # a file is missing: the reader says which
+        known = cache.recall(key) if key else None
+        if known:
+            return known
+    loaded = assemble(tables)
+    if key:
+        cache.store(key, *loaded)
+    return loaded
+
+
+def _split(config: CommonData, genotypes: Genotypes) -> tuple[Split, Target, list[str]]:
+    """Choose the genotypes that measure the target, and divide them; return also notes for the report."""
+    name = config.target
+    measured = [label for label, values in genotypes.labels.items() if not np.isnan(values).all()]
+    if name not in measured:
+        raise DataError(
+            f"data.target: {name!r} is not measured in this data (it has: {', '.join(measured) or 'none'})."
+            f"{nearest_name(name, measured)}"
+        )
+    values = genotypes.labels[name]
+    labelled = ~np.isnan(values)
+    binary = name in genotypes.binary
+    orders = config.orders or [1, 2, 3]
+    notes: list[str] = []
+    if binary and config.orders is None:
+        orders, notes = _orders_with_both_classes(name, values, genotypes.order)
+    rows = np.flatnonzero(labelled & np.isin(genotypes.order, orders))
+    if not len(rows):
+        found = np.bincount(genotypes.order[labelled], minlength=4)
+        there = ", ".join(f"{order} ({count:,})" for order, count in enumerate(found) if count)
+        raise DataError(
+            f"data.orders: no genotype of order {', '.join(map(str, orders))} measures {name!r}; "
+            f"those that do have order {there}."
+        )
+    stratify = values[rows] if binary else None
+    split = split_genotypes(genotypes, rows, config.split, config.seed, stratify)
+    return split, Target(name, "binary" if binary else "regression"), notes
+
+
+def _orders_with_both_classes(
+    name: str, values: npt.NDArray[np.float32], order: npt.NDArray[np.int64]
+) -> tuple[list[int], list[str]]:
+    """Return the orders to learn a binary target from; one that holds a single class teaches nothing."""
+    measured = [k for k in (1, 2, 3) if not np.isnan(values[order == k]).all()]
+    both = [k for k in measured if np.nanmin(values[order == k]) < np.nanmax(values[order == k])]
+    left_out = [k for k in measured if k not in both]
+    if not both or not left_out:
+        return measured, []
+    single = int((np.isin(order, left_out) & ~np.isnan(values)).sum())
+    return both, [
+        f"target {name}: genotypes of order {', '.join(map(str, both))} only, because all {single:,} "
+        f"of order {', '.join(map(str, left_out))} belong to one class; set data.orders to change that"
+    ]
+
+
+def _isolated_note(
+    config: YeastData | TablesData, cell: CellGraph, genotypes: Genotypes, split: Split
+) -> list[str]:
+    """Count the genes of the split's genotypes that no network holds."""
+    isolated = np.isin(genotypes.genes, cell.isolated_genes())
+    used = np.zeros(len(genotypes), dtype=bool)
+    used[np.concatenate([split.part(part) for part in PARTS])] = True
+    touched = isolated & used[genotypes.genotype_of_gene]
+    genes = np.unique(genotypes.genes[touched])
+    if not len(genes):
+        return []
+    number = len(np.unique(genotypes.genotype_of_gene[touched]))
+    names = ", ".join(cell.names.systematic[gene] for gene in genes[:_NAMED])
+    more = f" and {len(genes) - _NAMED:,} more" if len(genes) > _NAMED else ""
+    message = (
+        f"gene in no network: {len(genes):,} genes of {number:,} labelled genotypes are in no network "
+        f"({names}{more})"
+    )
+    if config.isolated_genes == "error":
+        raise DataError(f"{message}; add a network that holds them or set data.isolated_genes=keep.")
+    return [message]
+
+
+def _demo_report(demo: DemoCell) -> LoadReport:
+    cell = demo.cell
+    lines = [f"genes: {cell.num_genes:,} generated"]
+    lines += [
+        f"network {network.name}: {network.num_edges:,} generated edges" for network in cell.networks.values()
+    ]
+    lines.append(f"genotypes: {len(demo.genotypes):,} generated")
+    return LoadReport(sources=tuple(lines))
+
+
+def _noise_ceiling(demo: DemoCell, target: Target, split: Split) -> Mapping[str, float] | None:
+    if target.name not in demo.true_labels:
+        return None
+    # A part of fewer than two genotypes has no correlation.
+    return {
+        part: demo.noise_ceiling(target.name, split.part(part)) for part in PARTS if len(split.part(part)) > 1
+    }

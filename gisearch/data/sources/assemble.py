@@ -1,0 +1,129 @@
+"""Files to a cell graph and genotypes: read each by its format, then resolve all names once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from gisearch.data.cell_graph import CellGraph, Network
+from gisearch.data.config import GenotypeFile, NetworkFile, TablesData
+from gisearch.data.dataset import LoadReport
+from gisearch.data.gene_names import GeneNames
+from gisearch.data.genotypes import Genotypes
+from gisearch.data.sources.biogrid import ORGANISM, read_biogrid
+from gisearch.data.sources.edge_list import read_edge_list
+from gisearch.data.sources.gem import read_gem
+from gisearch.data.sources.genotype_table import read_genotype_table
+from gisearch.data.sources.kuzmin2018 import read_kuzmin2018
+from gisearch.data.sources.kuzmin2020 import read_kuzmin2020
+from gisearch.data.sources.named_edges import NamedEdges
+from gisearch.data.sources.named_genotypes import NamedGenotypes, resolve_genotypes
+from gisearch.data.sources.regulation import read_regulation
+from gisearch.data.sources.sgd_names import read_gene_names
+from gisearch.data.sources.string_links import CHANNELS, read_string_links
+from gisearch.errors import DataError
+
+
+def assemble(config: TablesData) -> tuple[CellGraph, Genotypes, LoadReport]:
+    """Read every file of ``config``.
+
+    Raises:
+        DataError: no network or genotype file is given, or whatever a reader finds wrong.
+    """
+    for key, files in (("networks", config.networks), ("genotypes", config.genotypes)):
+        if not files:
+            raise DataError(f"data.{key}: at least one file is required (see docs/data.md).")
+    edges = [network for name, file in config.networks.items() for network in _read_network(name, file)]
+    tables = [_read_genotypes(file) for file in config.genotypes.values()]
+    model = read_gem(config.metabolism) if config.metabolism else None
+    if config.genes:
+        names = read_gene_names(config.genes)
+        sources = [f"genes: {len(names):,} of {Path(config.genes).name}"]
+    else:
+        vocabularies = [e.vocabulary for e in edges] + [t.vocabulary for t in tables]
+        names = _names_of([*vocabularies, model.vocabulary if model else ()])
+        sources = [f"genes: {len(names):,} different names in the files, without a table of gene names"]
+
+    unresolved: dict[str, Counter[str]] = {}
+    notes: list[str] = []
+    networks: dict[str, Network] = {}
+    for named in edges:
+        resolved = named.resolve(names)
+        if named.name in networks:
+            raise DataError(f"data.networks: two networks are called {named.name!r}; rename one.")
+        networks[named.name] = resolved.network
+        sources.append(resolved.summary)
+        notes += named.notes
+        if resolved.unresolved:
+            unresolved[f"network {named.name}"] = resolved.unresolved
+    metabolism = None
+    if model:
+        metabolism, unknown, summary = model.resolve(names)
+        sources.append(summary)
+        if unknown:
+            unresolved["metabolism"] = unknown
+    genotypes = resolve_genotypes(tables, names)
+    report = LoadReport(
+        sources=(*sources, *genotypes.summaries),
+        unresolved={**unresolved, **{f"genotypes {name}": c for name, c in genotypes.unresolved.items()}},
+        notes=(*notes, *genotypes.notes),
+    )
+    return CellGraph(names, networks, metabolism), genotypes.genotypes, report
+
+
+def input_files(config: TablesData) -> list[Path]:
+    """Return every file that ``config`` reads."""
+    optional = [config.genes, config.metabolism]
+    networks = [file.path for file in config.networks.values()]
+    listed = [*networks, *(file.path for file in config.genotypes.values())]
+    return [Path(path).expanduser() for path in (*listed, *optional) if path]
+
+
+def _read_network(name: str, file: NetworkFile) -> list[NamedEdges]:
+    if file.format == "string":
+        return read_string_links(
+            file.path, name, channels=file.channels or CHANNELS, min_score=file.min_score
+        )
+    if file.format == "biogrid":
+        interaction = file.interaction or "physical"
+        return [read_biogrid(file.path, name, interaction=interaction, organism=file.organism or ORGANISM)]
+    if file.format == "regulation":
+        return [read_regulation(file.path, name)]
+    source, target = file.columns or (None, None)
+    return [
+        read_edge_list(
+            file.path,
+            name,
+            directed=file.directed,
+            source_column=source,
+            target_column=target,
+            score_column=file.score_column,
+            min_score=file.min_score,
+            score_scale=file.score_scale or 1.0,
+            has_header=file.header is not False,
+        )
+    ]
+
+
+def _read_genotypes(file: GenotypeFile) -> NamedGenotypes:
+    if file.format == "kuzmin2018":
+        return read_kuzmin2018(file.path, duplicates=file.duplicates or "mean")
+    if file.format == "kuzmin2020":
+        return read_kuzmin2020(file.path, duplicates=file.duplicates or "mean")
+    return read_genotype_table(
+        file.path,
+        gene_columns=file.columns,
+        labels=file.labels,
+        binary=file.binary,
+        duplicates=file.duplicates or "error",
+    )
+
+
+def _names_of(vocabularies: Iterable[Iterable[str]]) -> GeneNames:
+    """Return all names, sorted; those that differ in case only are one gene."""
+    spelling: dict[str, str] = {}
+    for vocabulary in vocabularies:
+        for name in vocabulary:
+            spelling.setdefault(name.upper(), name)
+    return GeneNames(tuple(spelling[name] for name in sorted(spelling)))

@@ -1,0 +1,1 @@
+"""Models and their layers: plain PyTorch, knowing nothing of Ray, Optuna or MLflow."""

@@ -1,0 +1,137 @@
+"""GeneInteractionDango: many networks, a local and a global pathway.
+
+The encoder turns the wild type's genes into embeddings. The local pathway asks how the deleted genes'
+embeddings act together (HyperSAGNN); the global pathway asks what their loss changes in the pooled cell
+(z_p = z_w - z_i). A gate, or a fixed half of each, combines the two scores.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from gisearch.config import STRICT
+from gisearch.data.cell_graph import CellGraph
+from gisearch.models.base import Model, Prediction
+from gisearch.models.batch import GenotypeBatch
+from gisearch.models.layers.encoder import Encoder, EncoderConfig
+from gisearch.models.layers.hypersagnn import HyperSAGNN, LocalPredictorConfig
+from gisearch.models.layers.mlp import mlp, robust_init
+from gisearch.models.layers.perturbation import PerturbationName, PerturbedCells, perturbation_encoding
+from gisearch.models.layers.pooling import AttentionalPooling
+
+CombinationName = Literal["gating", "concat"]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GlobalPredictorConfig:
+    """The global pathway: an MLP on z_p.
+
+    Attributes:
+        num_layers: linear layers of the MLP.
+        dropout: dropout between them.
+    """
+
+    num_layers: int = Field(default=2, ge=1, le=6)
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GeneInteractionDangoConfig:
+    """Configuration of :class:`GeneInteractionDango`.
+
+    Attributes:
+        name: tells the models apart.
+        hidden_dim: the width h of every embedding.
+        perturbation: how deletions are encoded.
+        encoder: the gene encoder.
+        local_predictor: the local pathway.
+        global_predictor: the global pathway.
+        combination: how the two scores become one; ``concat`` is the notes' name for fixed halves.
+    """
+
+    name: Literal["dango_gi"] = "dango_gi"
+    hidden_dim: int = Field(default=64, ge=4, le=4096)
+    perturbation: PerturbationName = "index"
+    encoder: EncoderConfig = Field(default_factory=EncoderConfig)
+    local_predictor: LocalPredictorConfig = Field(default_factory=LocalPredictorConfig)
+    global_predictor: GlobalPredictorConfig = Field(default_factory=GlobalPredictorConfig)
+    combination: CombinationName = "gating"
+
+    def __post_init__(self) -> None:
+        heads = {"encoder.num_heads": self.encoder.num_heads}
+        if self.local_predictor.enabled:
+            heads["local_predictor.num_heads"] = self.local_predictor.num_heads
+        for key, number in heads.items():
+            if self.hidden_dim % number:
+                raise ValueError(
+                    f"{key}: {number} heads do not divide hidden_dim {self.hidden_dim}; "
+                    f"expected one of {_divisors(self.hidden_dim)}."
+                )
+
+    def build(self, cell: CellGraph) -> GeneInteractionDango:
+        """Build the model on a cell graph.
+
+        Raises:
+            DataError: a network that the configuration names is not in the cell graph.
+        """
+        return GeneInteractionDango(cell, self)
+
+
+class GeneInteractionDango(Model):
+    """Scores genotypes by a local and a global pathway on multi-network gene embeddings."""
+
+    def __init__(self, cell: CellGraph, config: GeneInteractionDangoConfig) -> None:
+        super().__init__()
+        width = config.hidden_dim
+        self.config = config
+        self.num_genes = cell.num_genes
+        self.encode = perturbation_encoding(config.perturbation)
+        self.encoder = Encoder(cell, width, config.encoder)
+        self.pooling = AttentionalPooling(width)
+        self.global_predictor = mlp(
+            [width] * config.global_predictor.num_layers + [1], dropout=config.global_predictor.dropout
+        )
+        self.local_predictor: HyperSAGNN | None = None
+        self.gate: nn.Sequential | None = None
+        if config.local_predictor.enabled:
+            self.local_predictor = HyperSAGNN(width, config.local_predictor)
+            if config.combination == "gating":
+                self.gate = mlp([2, width // 2, 2])
+        robust_init(self)
+
+    def forward(self, batch: GenotypeBatch) -> Prediction:
+        """Score B genotypes."""
+        cells = self.encode(self.encoder, self.pooling, batch, self.monitor)
+        # One gene's share of the pooled cell shrinks as 1 / N; this gives z_p the scale of one gene's
+        # own embedding whatever the size of the genome, so that the pathway can learn at all.
+        global_score = self.global_predictor(cells.difference * self.num_genes).squeeze(-1)
+        self.monitor.watch("global_predictor", global_score)
+        details: dict[str, Tensor] = {"global_interaction": global_score}
+        if cells.attention is not None:
+            details["network_attention"] = cells.attention
+        if self.local_predictor is None:
+            details["gate_weights"] = torch.ones_like(global_score)
+            return Prediction(global_score, details=details)
+        local_score = self.monitor.watch(
+            "local_predictor", self.local_predictor(cells.deleted, batch.present)
+        )
+        scores = torch.stack([local_score, global_score], dim=-1)
+        weights = torch.full_like(scores, 0.5)
+        if self.gate is not None:
+            weights = torch.softmax(self.gate(scores), dim=-1)
+        score = self.monitor.watch("combination", (weights * scores).sum(-1))
+        details |= {"local_interaction": local_score, "gate_weights": weights}
+        return Prediction(score, details=details)
+
+    def embed(self, batch: GenotypeBatch) -> PerturbedCells:
+        """Return the embeddings that the two pathways read."""
+        return self.encode(self.encoder, self.pooling, batch, self.monitor)
+
+
+def _divisors(number: int) -> list[int]:
+    return [d for d in range(1, min(number, 64) + 1) if number % d == 0]

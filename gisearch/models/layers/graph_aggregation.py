@@ -1,0 +1,105 @@
+"""From one embedding per network and gene to one per gene: [G, N, h] to [N, h]."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+AggregationName = Literal["sum", "mean", "cross_attention", "pairwise_interaction"]
+
+
+class GraphAggregation(nn.Module, ABC):
+    """Combines the networks, per gene."""
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Map [G, N, h] to [N, h] and the attention weights of every gene, where there are any.
+
+        The weights are [N, G] for ``cross_attention`` (how much each network is attended to, summing to
+        one) and [N, pairs + 1] for ``pairwise_interaction`` (the last option is the plain mean).
+        """
+
+
+class SumAggregation(GraphAggregation):
+    """The sum over networks."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        """Sum over G."""
+        return x.sum(0), None
+
+
+class MeanAggregation(GraphAggregation):
+    """The mean over networks."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        """Average over G."""
+        return x.mean(0), None
+
+
+class CrossAttentionAggregation(GraphAggregation):
+    """Multi-head self-attention over the network axis, then the mean over it.
+
+    A learnable embedding per network tells the networks apart.
+    """
+
+    def __init__(self, num_networks: int, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.network = nn.Parameter(torch.randn(num_networks, 1, width) * 0.02)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Attend over G for every gene."""
+        num_networks, num_genes, width = x.shape
+        tokens = (x + self.network).transpose(0, 1)
+        qkv = self.qkv(tokens).view(num_genes, num_networks, 3, self.heads, width // self.heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        weights = torch.softmax(query @ key.transpose(-1, -2) * (width // self.heads) ** -0.5, dim=-1)
+        # The output layer is affine, so averaging over networks first gives the same for G times less work.
+        mean_weights = weights.mean(2, keepdim=True)
+        mixed = (mean_weights @ value).reshape(num_genes, width)
+        return self.out(mixed), mean_weights.squeeze(2).mean(1)
+
+
+class PairwiseInteractionAggregation(GraphAggregation):
+    """A softmax over interactions of every pair of networks, self-pairs included, and the plain mean.
+
+    Each pair's concatenated embeddings go through an MLP with a bottleneck; a scorer weights the options.
+    """
+
+    def __init__(self, num_networks: int, width: int, bottleneck: int) -> None:
+        super().__init__()
+        first, second = torch.triu_indices(num_networks, num_networks)
+        self.register_buffer("first", first, persistent=False)
+        self.register_buffer("second", second, persistent=False)
+        # Linear on a concatenation is the sum of two linears: each network is projected once, not per pair.
+        self.left = nn.Linear(width, bottleneck)
+        self.right = nn.Linear(width, bottleneck, bias=False)
+        self.expand = nn.Linear(bottleneck, width)
+        self.score = nn.Linear(width, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Weight the options for every gene."""
+        hidden = torch.relu(self.left(x)[self.first] + self.right(x)[self.second])
+        options = torch.cat([self.expand(hidden), x.mean(0, keepdim=True)])
+        weights = torch.softmax(self.score(options), dim=0)
+        return (weights * options).sum(0), weights.squeeze(-1).T
+
+
+def graph_aggregation(
+    name: AggregationName, num_networks: int, width: int, *, heads: int, bottleneck: int
+) -> GraphAggregation:
+    """Return the aggregation called ``name``."""
+    match name:
+        case "sum":
+            return SumAggregation()
+        case "mean":
+            return MeanAggregation()
+        case "cross_attention":
+            return CrossAttentionAggregation(num_networks, width, heads)
+        case "pairwise_interaction":
+            return PairwiseInteractionAggregation(num_networks, width, bottleneck)

@@ -1,0 +1,87 @@
+"""HyperSAGNN: does a set of deleted genes interact? Self-attention among the genes of one genotype.
+
+Source: Zhang, Zou and Ma 2020, arXiv 1911.02613, as used by DANGO (Zhang et al. 2020).
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from gisearch.config import STRICT
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LocalPredictorConfig:
+    """The local pathway, which scores the deleted genes by their own embeddings.
+
+    Attributes:
+        enabled: False leaves the local predictor and the gate out of the model altogether.
+        num_attention_layers: self-attention layers among the deleted genes.
+        num_heads: attention heads; must divide the hidden width.
+        dropout: dropout on the static and dynamic embeddings' squared difference.
+    """
+
+    enabled: bool = True
+    num_attention_layers: int = Field(default=2, ge=1, le=8)
+    num_heads: int = Field(default=4, ge=1, le=64)
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+
+class ReZeroAttention(nn.Module):
+    """Multi-head attention of each gene to the others of its genotype, never to itself; x + beta * out."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width)
+        self.beta = nn.Parameter(torch.tensor(0.01))
+
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        """Map [B, K, h] to [B, K, h]; a gene without a partner keeps its embedding.
+
+        Args:
+            x: gene embeddings, [B, K, h].
+            present: which genes exist, bool [B, K].
+        """
+        batch, genes, width = x.shape
+        query, key, value = self.qkv(x).view(batch, genes, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        itself = torch.eye(genes, dtype=torch.bool, device=x.device)
+        allowed = (present.unsqueeze(1) & present.unsqueeze(2) & ~itself).unsqueeze(1)
+        logits = (query @ key.transpose(-1, -2)) * (width // self.heads) ** -0.5
+        # A row without partners would be a softmax over nothing: give it zeros, then no update.
+        logits = logits.masked_fill(~allowed, torch.finfo(logits.dtype).min)
+        weights = torch.softmax(logits, dim=-1) * allowed
+        mixed = (weights @ value).transpose(1, 2).reshape(batch, genes, width)
+        has_partner = allowed.any(-1).transpose(1, 2)
+        return torch.where(has_partner, x + self.beta * self.out(mixed), x)
+
+
+class HyperSAGNN(nn.Module):
+    """Scores a set of genes by how far context moves each of them: [B, K, h] to [B]."""
+
+    def __init__(self, width: int, config: LocalPredictorConfig) -> None:
+        super().__init__()
+        self.static = nn.Linear(width, width)
+        self.dynamic = nn.ModuleList(
+            ReZeroAttention(width, config.num_heads) for _ in range(config.num_attention_layers)
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.score = nn.Linear(width, 1)
+
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        """Return one score per genotype, [B].
+
+        Args:
+            x: embeddings of the deleted genes, [B, K, h].
+            present: which of them exist, bool [B, K].
+        """
+        static = torch.relu(self.static(x))
+        dynamic = x
+        for layer in self.dynamic:
+            dynamic = layer(dynamic, present)
+        scores = self.score(self.dropout((dynamic - static).square())).squeeze(-1)
+        return (scores * present).sum(1) / present.sum(1)

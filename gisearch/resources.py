@@ -1,0 +1,34 @@
+"""The files that come with gisearch, in a checkout and in an installed wheel alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gisearch.errors import ConfigError, nearest_name
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def resource_folder(name: str) -> Path:
+    """Return the shipped folder ``name``: ``conf`` or ``search_spaces``."""
+    packaged = _PACKAGE / "_resources" / name
+    return packaged if packaged.is_dir() else _PACKAGE.parent / name
+
+
+def find_search_space(given: str) -> Path:
+    """Return a search-space file: a path, or the name or path of a shipped one.
+
+    Raises:
+        ConfigError: there is no such file; the message gives the nearest shipped one.
+    """
+    path = Path(given)
+    if path.is_file():
+        return path
+    shipped = {p.stem: p for p in sorted(resource_folder("search_spaces").glob("*.yaml"))}
+    is_shipped_path = path.parent in (Path(), Path("search_spaces"))
+    if is_shipped_path and path.suffix in ("", ".yaml") and path.stem in shipped:
+        return shipped[path.stem]
+    raise ConfigError(
+        f"no search-space file {given!r}; shipped with gisearch: {', '.join(shipped)}."
+        f"{nearest_name(path.stem, shipped)}"
+    )

@@ -1,0 +1,107 @@
+"""How a sweep runs: its budget, its sampler, its early stopping, its resources."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from gisearch.config import STRICT
+from gisearch.data.config import DataConfig
+from gisearch.models.registry import ModelConfig
+from gisearch.tracking.config import TrackingConfig
+from gisearch.training.experiment import ExperimentConfig
+from gisearch.training.loop import TrainerConfig
+from gisearch.training.metrics import ObjectiveConfig
+from gisearch.training.optimizer import OptimizerConfig
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SearchConfig:
+    """The search itself.
+
+    Attributes:
+        trials: configurations to evaluate, the baselines included.
+        seed: decides every suggestion and every trial's own seed.
+        sampler: ``tpe`` learns from finished trials; ``random`` does not.
+        startup_trials: random trials before ``tpe`` begins to learn.
+        scheduler: ``asha`` stops trials that fall behind at the same epoch; ``none`` stops no trial.
+        grace_epochs: epochs that every trial is given before ``asha`` may stop it.
+        reduction_factor: ``asha`` keeps the best 1 / reduction_factor at every rung.
+        concurrency: trials at a time; None takes as many as the resources allow.
+        cpus_per_trial: processors reserved for each trial.
+        gpus_per_trial: GPUs reserved for each trial; a fraction lets small trials share one.
+        duplicates: ``reuse`` takes an identical configuration's earlier result; ``replicate`` trains it
+            again with another seed.
+        exhaustive: evaluate every configuration of a finite space once, in random order.
+        max_retries: how often a trial whose worker process died is continued from its last checkpoint.
+        keep_checkpoints: trials whose checkpoints are kept, the best ones.
+    """
+
+    trials: int = Field(default=16, ge=1)
+    seed: int = Field(default=0, ge=0)
+    sampler: Literal["tpe", "random"] = "tpe"
+    startup_trials: int = Field(default=8, ge=0)
+    scheduler: Literal["asha", "none"] = "asha"
+    grace_epochs: int = Field(default=5, ge=1)
+    reduction_factor: float = Field(default=3.0, gt=1.0)
+    concurrency: int | None = Field(default=None, ge=1)
+    cpus_per_trial: float = Field(default=1.0, gt=0.0)
+    gpus_per_trial: float = Field(default=0.0, ge=0.0)
+    duplicates: Literal["reuse", "replicate"] = "reuse"
+    exhaustive: bool = False
+    max_retries: int = Field(default=2, ge=0)
+    keep_checkpoints: int = Field(default=5, ge=1)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ResultsConfig:
+    """Where results go.
+
+    Attributes:
+        dir: the folder that holds one folder per sweep or training run.
+    """
+
+    dir: str = "results"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SweepConfig:
+    """A sweep: the configuration it varies, and how it is run.
+
+    Attributes:
+        name: the sweep's name, in the results folder and in MLflow.
+        data: what to learn from.
+        model: the model that the search varies.
+        optimizer: how its weights move.
+        trainer: how long, in which batches.
+        objective: which validation metric decides.
+        seed: master seed of the trials' weights, batches and dropout.
+        search: the search itself.
+        tracking: where runs are recorded.
+        results: where results go.
+    """
+
+    data: DataConfig
+    model: ModelConfig
+    name: str = Field(default="sweep", min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    trainer: TrainerConfig = Field(default_factory=TrainerConfig)
+    objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
+    seed: int = Field(default=0, ge=0)
+    search: SearchConfig = Field(default_factory=SearchConfig)
+    tracking: TrackingConfig = Field(default_factory=TrackingConfig)
+    results: ResultsConfig = Field(default_factory=ResultsConfig)
+
+    @property
+    def experiment(self) -> ExperimentConfig:
+        """The configuration that trials vary."""
+        return ExperimentConfig(
+            data=self.data,
+            model=self.model,
+            optimizer=self.optimizer,
+            trainer=self.trainer,
+            objective=self.objective,
+            seed=self.seed,
+        )

@@ -1,0 +1,152 @@
+"""What a sweep shows in the terminal: its plan before, its results after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.syntax import Syntax
+from rich.table import Table
+
+from gisearch.config import to_plain
+from gisearch.search.cluster import trial_resources
+from gisearch.search.plan import SweepPlan
+from gisearch.search.results import BEST_FOLDER, SweepResults, TrialRow
+from gisearch.tracking.config import TrackingConfig, resolve_uri
+from gisearch.tracking.redact import redact_text
+from gisearch.tracking.ui import ui_command
+from gisearch.training.experiment import CONFIG_FILE
+
+
+def print_plan(plan: SweepPlan, console: Console) -> None:
+    """Show the resolved plan: parameters and conditions, budget, resources, where results go."""
+    table = Table("parameter", "values", "exists when", title=f"{plan.config.name}: {plan.source}", title_justify="left")
+    for parameter in plan.space.parameters:
+        when = " and ".join(
+            f"{path} is {' or '.join(map(json.dumps, allowed))}" for path, allowed in parameter.when.items()
+        )
+        table.add_row(parameter.path, str(parameter.domain), when or "always")
+    console.print(table)
+    search, size = plan.config.search, plan.space.size(limit=100_000)
+    resources = " and ".join(f"{n:g} {what.upper()}" for what, n in trial_resources(search).items())
+    uri = redact_text(resolve_uri(plan.config.tracking)) if plan.config.tracking.enabled else "off"
+    scheduler = search.scheduler
+    if scheduler == "asha":
+        scheduler += f" (from epoch {search.grace_epochs}, keeps 1 in {search.reduction_factor:g})"
+    facts = {
+        "configurations": "infinitely many" if size is None else f"{size:,}",
+        "baselines first": str(len(plan.baselines)),
+        "trials": "all, once" if search.exhaustive else str(search.trials),
+        "epochs per trial": f"at most {plan.max_epochs}",
+        "objective": f"{plan.config.objective.metric} ({plan.config.objective.mode})",
+        "sampler": f"{search.sampler}, seed {search.seed}",
+        "early stopping": scheduler,
+        "resources per trial": resources,
+        "trials at a time": str(search.concurrency or "as many as the resources allow"),
+        "results": str(Path(plan.config.results.dir) / plan.config.name),
+        "tracking": uri,
+    }
+    for key, value in facts.items():
+        console.print(f"[bold]{key:20}[/bold] {value}", highlight=False, soft_wrap=True)
+    for note in plan.notes:
+        console.print(f"note: {note}", style="dim", highlight=False)
+    console.print("\nEverything that is not searched:")
+    text = yaml.safe_dump(to_plain(plan.config.experiment), sort_keys=False)
+    console.print(Syntax(text, "yaml", background_color="default") if console.is_terminal else text)
+    console.print("dry run: nothing was started.", highlight=False)
+
+
+def print_results(
+    results: SweepResults, tracking: TrackingConfig, console: Console, top: int = 10
+) -> None:
+    """Show the best trials, the best configuration, where it was saved, and how to open the MLflow UI."""
+    counts = [
+        f"{results.count(status)} {label}"
+        for status, label in (
+            ("finished", "finished"),
+            ("stopped_early", "stopped early"),
+            ("reused", "reused an identical configuration's result"),
+            ("failed", "failed"),
+            ("running", "interrupted"),
+        )
+        if results.count(status)
+    ]
+    console.print()
+    console.print(leaderboard(results, top, console.width))
+    console.print(f"{len(results.rows)} trials: {', '.join(counts)}.", highlight=False)
+    best = results.best
+    if best is None:
+        console.print("No trial finished an epoch; the reasons are in the table.", highlight=False)
+        return
+    ceiling = ""
+    if results.noise_ceiling is not None and results.metric == "val/pearson":
+        ceiling = f" (noise ceiling of the data: {results.noise_ceiling:.4f})"
+    console.print(
+        f"\nBest: {best.trial_id} with {results.metric} = {best.value:.4f}{ceiling}", style="bold", highlight=False
+    )
+    for path, value in best.params.items():
+        console.print(f"  {path}: {json.dumps(value)}", highlight=False, soft_wrap=True)
+    config = results.folder / BEST_FOLDER / CONFIG_FILE
+    lines = [f"Saved: {config}", f"Train it again: python -m gisearch.train --config {config}"]
+    lines.append(f"Report: python -m gisearch.report {results.name}")
+    if tracking.enabled:
+        lines.append(f"Browse: {ui_command(tracking)}")
+    console.print("\n" + "\n".join(lines), highlight=False, soft_wrap=True)
+
+
+def resume_hint(results: SweepResults, results_dir: str) -> str:
+    """Return how to continue an interrupted sweep."""
+    where = "" if results_dir == "results" else f" results.dir={results_dir}"
+    return f"Interrupted; continue with: python -m gisearch.sweep --resume {results.name}{where}"
+
+
+def leaderboard(results: SweepResults, top: int, width: int) -> Table:
+    """Return a table of the best trials; a column per searched key where the terminal is wide enough."""
+    rows = results.rows[:top]
+    names = short_names([key for row in rows for key in row.params])
+    table = Table(title=f"{results.name}: best trials by {results.metric}", title_justify="left")
+    for column in ("", "trial", results.metric, "status", "epochs", "seconds"):
+        table.add_column(column, justify="left" if column in ("trial", "status") else "right", no_wrap=True)
+    wide = width >= 62 + 13 * len(names)
+    if wide:
+        for name in names.values():
+            table.add_column(name, overflow="fold")
+    else:
+        table.add_column("configuration", overflow="fold")
+    for rank, row in enumerate(rows, 1):
+        value = "-" if row.value is None else f"{row.value:.4f}"
+        cells = [str(rank), row.trial_id, value, row.status.replace("_", " "), str(row.epochs), f"{row.seconds:.1f}"]
+        if row.status == "failed":
+            described = [row.reason or ""] + [""] * (len(names) - 1 if wide else 0)
+        elif wide:
+            described = [_cell(row, key) for key in names]
+        else:
+            described = [" ".join(f"{names[k]}={_cell(row, k)}" for k in row.params)]
+        table.add_row(*cells, *described)
+    return table
+
+
+def _cell(row: TrialRow, key: str) -> str:
+    value: Any = row.params.get(key, "")
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def short_names(paths: Sequence[str]) -> Mapping[str, str]:
+    """Return the shortest trailing part that tells every path from the others."""
+    unique = list(dict.fromkeys(paths))
+    names = {}
+    for path in unique:
+        parts = path.split(".")
+        for n in range(1, len(parts) + 1):
+            name = ".".join(parts[-n:])
+            if sum(other == name or other.endswith(f".{name}") for other in unique) == 1:
+                break
+        # `enabled` alone says nothing; what is enabled does.
+        names[path] = parts[-2] if name == "enabled" and len(parts) > 1 else name
+    return names

@@ -1,0 +1,240 @@
+"""What a sweep found, read from its study: rows, the best trial, its configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+import yaml
+from optuna.trial import FrozenTrial, TrialState
+
+from gisearch.errors import ConfigError, nearest_name
+from gisearch.search.ledger import load_study
+from gisearch.search.trial import trial_name
+from gisearch.training.experiment import CONFIG_FILE
+
+SWEEP_FILE = "sweep.yaml"
+SPACE_FILE = "search_space.yaml"
+RUNS_FILE = "mlflow_runs.json"
+BEST_FOLDER = "best"
+TRIALS_FOLDER = "trials"
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One trial of a sweep.
+
+    Attributes:
+        number: its number in the study.
+        value: the objective at its best epoch; None for a trial that never finished an epoch.
+        status: ``finished``, ``stopped_early``, ``failed``, ``reused`` (an identical configuration's
+            result) or ``running``.
+        epochs: epochs trained.
+        seconds: time spent training and evaluating.
+        params: the searched values that were active.
+        curve: the objective's best value so far by epoch.
+        facts: further plain facts: best_epoch, parameters, peak_memory_mb, subgroups.
+        reason: why it failed.
+        mlflow_run_id: its run, where it is tracked.
+    """
+
+    number: int
+    value: float | None
+    status: str
+    epochs: int
+    seconds: float
+    params: Mapping[str, Any]
+    curve: tuple[tuple[int, float], ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    reason: str | None = None
+    mlflow_run_id: str | None = None
+
+    @property
+    def trial_id(self) -> str:
+        """The trial's name."""
+        return trial_name(self.number)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the row as plain values."""
+        return {
+            "trial_id": self.trial_id,
+            "value": self.value,
+            "status": self.status,
+            "epochs": self.epochs,
+            "seconds": round(self.seconds, 3),
+            "params": dict(self.params),
+            **({"reason": self.reason} if self.reason else {}),
+        }
+
+
+@dataclass(frozen=True)
+class SweepResults:
+    """A sweep's trials, best first.
+
+    Attributes:
+        name: the sweep's name.
+        folder: where it lies.
+        metric: what was optimised.
+        mode: ``max`` or ``min``.
+        rows: every trial, the best first, those without a value last.
+        noise_ceiling: the best attainable validation Pearson, where the data knows it.
+        facts: what the sweep noted about itself at its start.
+    """
+
+    name: str
+    folder: Path
+    metric: str
+    mode: Literal["max", "min"]
+    rows: tuple[TrialRow, ...]
+    noise_ceiling: float | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def best(self) -> TrialRow | None:
+        """The trial with the best value."""
+        return self.rows[0] if self.rows and self.rows[0].value is not None else None
+
+    def count(self, status: str) -> int:
+        """Return the number of trials with a status."""
+        return sum(row.status == status for row in self.rows)
+
+    def config_of(self, row: TrialRow) -> dict[str, Any]:
+        """Return a trial's whole configuration."""
+        number = row.facts.get("duplicate_of", row.number)
+        path = self.folder / TRIALS_FOLDER / trial_name(number) / CONFIG_FILE
+        try:
+            values = yaml.safe_load(path.read_text())
+        except OSError as error:
+            raise ConfigError(f"cannot read the configuration of {row.trial_id}: {error}.") from None
+        return dict(values)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as plain values: the object that ``gisearch.report --json`` prints."""
+        best = self.best
+        return {
+            "name": self.name,
+            "metric": self.metric,
+            "mode": self.mode,
+            "best": None
+            if best is None
+            else {
+                "trial_id": best.trial_id,
+                "value": best.value,
+                "config": self.config_of(best),
+                "mlflow_run_id": best.mlflow_run_id,
+            },
+            **({} if self.noise_ceiling is None else {"noise_ceiling": self.noise_ceiling}),
+            "trials": [row.as_json() for row in self.rows],
+        }
+
+
+def load_results(folder: Path) -> SweepResults:
+    """Read a sweep's results from its folder; a running or killed sweep can be read too.
+
+    Raises:
+        ConfigError: the folder holds no sweep.
+    """
+    facts = read_facts(folder)
+    study = load_study(folder)
+    mode: Literal["max", "min"] = (
+        "max" if study.direction == optuna.study.StudyDirection.MAXIMIZE else "min"
+    )
+    runs = read_runs(folder)["children"]
+    rows = [
+        _row(trial, runs.get(str(trial.number)))
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state != TrialState.WAITING
+    ]
+    sign = -1 if mode == "max" else 1
+    rows.sort(
+        key=lambda row: (
+            row.value is None,
+            0.0 if row.value is None else sign * row.value,
+            row.status == "reused",
+            row.number,
+        )
+    )
+    return SweepResults(
+        name=facts["name"],
+        folder=folder,
+        metric=facts["metric"],
+        mode=mode,
+        rows=tuple(rows),
+        noise_ceiling=facts.get("noise_ceiling"),
+        facts=facts,
+    )
+
+
+def _row(trial: FrozenTrial, run_id: str | None) -> TrialRow:
+    attrs = trial.user_attrs
+    outcome = dict(attrs.get("outcome", {}))
+    curve = tuple(sorted(trial.intermediate_values.items()))
+    reused = "duplicate_of" in attrs
+    if reused:
+        outcome["duplicate_of"] = attrs["duplicate_of"]
+    status = "reused" if reused else outcome.pop("status", "running")
+    failed = status == "failed" or trial.state == TrialState.FAIL
+    value = trial.value if trial.state == TrialState.COMPLETE else (curve[-1][1] if curve else None)
+    return TrialRow(
+        number=trial.number,
+        value=None if failed else value,
+        status=status if trial.state != TrialState.FAIL or reused else "failed",
+        epochs=0 if reused else int(outcome.pop("epochs", curve[-1][0] if curve else 0)),
+        seconds=0.0 if reused else float(outcome.pop("seconds", 0.0)),
+        params=attrs.get("assignment", dict(trial.params)),
+        curve=curve,
+        reason=outcome.pop("reason", None),
+        facts={**outcome, **({"baseline": True} if attrs.get("baseline") else {})},
+        mlflow_run_id=run_id,
+    )
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Read what a sweep noted about itself.
+
+    Raises:
+        ConfigError: the folder holds no sweep.
+    """
+    try:
+        facts = yaml.safe_load((folder / SWEEP_FILE).read_text())
+    except OSError:
+        raise ConfigError(f"{folder} holds no sweep: it has no {SWEEP_FILE}.") from None
+    if not isinstance(facts, dict):
+        raise ConfigError(f"{folder / SWEEP_FILE} is damaged: expected a mapping.")
+    return facts
+
+
+def read_runs(folder: Path) -> dict[str, Any]:
+    """Return the sweep's MLflow runs: ``parent`` and ``children`` by trial number."""
+    try:
+        runs = json.loads((folder / RUNS_FILE).read_text())
+    except (OSError, ValueError):
+        return {"parent": None, "children": {}}
+    return {"parent": runs.get("parent"), "children": dict(runs.get("children", {}))}
+
+
+def write_runs(folder: Path, parent: str | None, children: Mapping[int, str]) -> None:
+    """Write which MLflow run belongs to which trial."""
+    runs = {"parent": parent, "children": children}
+    (folder / RUNS_FILE).write_text(json.dumps(runs, indent=1))
+
+
+def find_results(name: str, results_dir: str) -> Path:
+    """Return the folder of a sweep or training run: its name in ``results.dir``, or a path.
+
+    Raises:
+        ConfigError: there is none; the message gives the nearest name.
+    """
+    root = Path(results_dir)
+    for path in (root / name, Path(name)):
+        if path.is_dir():
+            return path
+    known = sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+    raise ConfigError(
+        f"no results called {name!r} in {root}/ (it has: {', '.join(known) or 'none'})."
+        f"{nearest_name(name, known)}"
+    )

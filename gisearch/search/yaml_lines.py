@@ -1,0 +1,64 @@
+"""YAML with line numbers, so that an error can say where."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from gisearch.errors import ConfigError
+
+Lines: TypeAlias = dict[tuple[str, ...], int]
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which 1e-4 is a number, as YAML 1.2 and everybody else reads it."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9][0-9_]*)?\.?[0-9_]+(?:[eE][-+]?[0-9]+)$"),
+    list("-+0123456789."),
+)
+
+
+def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
+    """Read a mapping and the line of every key (and list item, by its index).
+
+    Raises:
+        ConfigError: the file cannot be read, is no valid YAML mapping, or repeats a key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        loader = _Loader(text)
+        node = loader.get_single_node()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}.") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path}, line {line}: not valid YAML: {error.problem}.") from None
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError(f"{path}: expected a mapping with keys such as name, base and space.")
+    lines: Lines = {}
+    _collect(path, node, (), lines)
+    values: dict[str, Any] = loader.construct_document(node)  # type: ignore[no-untyped-call]
+    return values, lines
+
+
+def _collect(path: Path, node: yaml.Node, keys: tuple[str, ...], lines: Lines) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            place = (*keys, str(key.value))
+            if place in lines:
+                raise ConfigError(
+                    f"{path}, line {key.start_mark.line + 1}: the key {key.value!r} is given twice "
+                    f"(first in line {lines[place]})."
+                )
+            lines[place] = key.start_mark.line + 1
+            _collect(path, value, place, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, item in enumerate(node.value):
+            lines[(*keys, str(i))] = item.start_mark.line + 1
+            _collect(path, item, (*keys, str(i)), lines)

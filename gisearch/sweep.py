@@ -1,0 +1,96 @@
+"""``python -m gisearch.sweep SPACE.yaml [key=value ...]``: search for the best configuration."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gisearch.command_line import run
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gisearch.search.plan import SweepPlan
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    result = argparse.ArgumentParser(
+        prog="gisearch sweep",
+        description="Search for the best configuration of a model.",
+        epilog="Overrides are Hydra's: data=yeast data.root=PATH search.trials=40 trainer.max_epochs=50. "
+        "A value given to a searched key takes that key out of the search.",
+    )
+    result.add_argument("space", nargs="?", help="a search-space file, or the name of a shipped one")
+    result.add_argument("overrides", nargs="*", metavar="key=value", help="configuration overrides")
+    result.add_argument("--resume", metavar="NAME", help="continue an interrupted sweep")
+    result.add_argument("--dry-run", action="store_true", help="check everything, show the plan, start nothing")
+    return result
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command.
+
+    Raises:
+        GisearchError: the input is wrong; nothing was started.
+    """
+    arguments = parser().parse_intermixed_args(list(argv))
+    overrides = list(arguments.overrides)
+    if arguments.space is not None and "=" in arguments.space:
+        overrides.insert(0, arguments.space)
+        arguments.space = None
+    if arguments.space is None and arguments.resume is None:
+        parser().error("a search-space file is required, such as search_spaces/dango_gi.yaml")
+
+    from rich.console import Console
+
+    from gisearch.resources import find_search_space
+    from gisearch.search.plan import plan_sweep
+
+    console = Console()
+    folder = None
+    if arguments.resume is not None:
+        plan, folder = _resumed_plan(arguments.resume, overrides)
+    else:
+        plan = plan_sweep(find_search_space(arguments.space), overrides)
+    if arguments.dry_run:
+        _show_plan(plan, console)
+        return 0
+    for note in plan.notes:
+        console.print(f"note: {note}", highlight=False, style="dim")
+
+    from gisearch.search.presentation import print_results, resume_hint
+    from gisearch.search.sweep import run_sweep
+
+    outcome = run_sweep(plan, folder, console=console)
+    print_results(outcome.results, plan.config.tracking, console)
+    for message in outcome.messages:
+        console.print(message, style="yellow", highlight=False)
+    if outcome.interrupted:
+        console.print(resume_hint(outcome.results, plan.config.results.dir), highlight=False, soft_wrap=True)
+        return 130
+    return 0 if outcome.results.best is not None else 1
+
+
+def _resumed_plan(name: str, overrides: list[str]) -> tuple[SweepPlan, Path]:
+    from gisearch.search.config import ResultsConfig
+    from gisearch.search.plan import plan_sweep
+    from gisearch.search.results import SPACE_FILE, find_results, read_facts
+
+    given = [o.partition("=")[2] for o in overrides if o.startswith("results.dir=")]
+    folder = find_results(name, given[-1] if given else ResultsConfig().dir)
+    stored: list[str] = read_facts(folder)["overrides"]
+    return plan_sweep(folder / SPACE_FILE, [*stored, *overrides]), folder
+
+
+def _show_plan(plan: SweepPlan, console: Console) -> None:
+    from gisearch.search.presentation import print_plan
+
+    print_plan(plan, console)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

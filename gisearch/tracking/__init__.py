@@ -1,0 +1,1 @@
+"""The memory of a sweep: MLflow runs, provenance, and pictures of the results."""

@@ -1,0 +1,59 @@
+"""Where a sweep's runs are recorded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from gisearch.config import STRICT
+
+URI_VARIABLE = "MLFLOW_TRACKING_URI"
+DEFAULT_DATABASE = "mlflow.db"
+SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TrackingConfig:
+    """Tracking with MLflow.
+
+    Attributes:
+        enabled: record the sweep at all.
+        uri: the MLflow store: an SQLite file (``sqlite:///mlflow.db``), a server (``http://host:5000``)
+            or another database that MLflow knows. None takes the environment variable
+            ``MLFLOW_TRACKING_URI``, else the file ``mlflow.db`` in the working directory.
+        experiment: the MLflow experiment that holds the sweep's runs.
+        timeout: seconds to wait for an answer of a tracking server.
+    """
+
+    enabled: bool = True
+    uri: Annotated[str, Field(min_length=1)] | None = None
+    experiment: Annotated[str, Field(min_length=1, max_length=500)] = "gisearch"
+    timeout: Annotated[float, Field(gt=0.0, le=300.0)] = 5.0
+
+
+def resolve_uri(config: TrackingConfig, directory: Path | None = None) -> str:
+    """Return the store's URI, with the path of an SQLite file made absolute.
+
+    Args:
+        config: the tracking configuration.
+        directory: what relative paths refer to; the working directory unless given.
+    """
+    uri = config.uri or os.environ.get(URI_VARIABLE) or f"{SQLITE}{DEFAULT_DATABASE}"
+    path = sqlite_path(uri)
+    if path is None:
+        return uri
+    return f"{SQLITE}{(directory or Path.cwd()) / path}"
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """Return the file of an SQLite URI; None for any other kind of store."""
+    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+
+
+def is_server(uri: str) -> bool:
+    """Return whether ``uri`` is an MLflow server's address."""
+    return uri.startswith(("http://", "https://"))

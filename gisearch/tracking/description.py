@@ -1,0 +1,129 @@
+"""The sweep's page in MLflow, in Markdown: what was asked, how to repeat it, and what came out."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gisearch.tracking.records import DatasetRecord, Scalar
+
+
+@dataclass(frozen=True)
+class SweepQuestion:
+    """What a sweep is for.
+
+    Attributes:
+        question: one sentence in plain words.
+        metric: the objective, for example ``val/pearson``.
+        mode: whether a higher or a lower value is better: ``max`` or ``min``.
+        trials: how many trials were asked for.
+        dimensions: the searched parameters with their choices or ranges, as text.
+        dataset: the data behind the sweep.
+        command: the command line, arguments apart, that started it.
+        resume_command: the command line that goes on after an interruption.
+        commit: the code's version, where known.
+        noise_ceiling: the best value of the metric that any model can reach, where the data knows it.
+    """
+
+    question: str
+    metric: str
+    mode: str
+    trials: int
+    dimensions: Mapping[str, str]
+    dataset: DatasetRecord
+    command: Sequence[str]
+    resume_command: Sequence[str] | None = None
+    commit: str | None = None
+    noise_ceiling: float | None = None
+
+
+@dataclass(frozen=True)
+class BestTrial:
+    """The winner.
+
+    Attributes:
+        number: its trial number.
+        value: its objective.
+        params: its searched parameters; inactive ones left out.
+    """
+
+    number: int
+    value: float
+    params: Mapping[str, Scalar]
+
+
+def describe(sweep: SweepQuestion, best: BestTrial | None = None, outcome: str = "") -> str:
+    """Return the page of a sweep.
+
+    Args:
+        sweep: what it is for.
+        best: the winner so far; its configuration becomes a table.
+        outcome: one sentence, for example ``40 trials in 2 min 11 s, 21 of them stopped early.``
+    """
+    parts = [f"**{sweep.question}**"]
+    if outcome:
+        parts.append(outcome)
+    if best is not None:
+        ceiling = "" if sweep.noise_ceiling is None else f" (noise ceiling {sweep.noise_ceiling:.3f})"
+        parts.append(f"**Best: trial {best.number}, {sweep.metric} {best.value:.4g}**{ceiling}")
+        parts.append(_table([(key, _shown(value)) for key, value in best.params.items()]))
+        parts.append("Train it again from its file under *Artifacts*:\n\n" + _block(_TRAIN))
+    parts.append("**Set-up**\n\n" + _list(_setup(sweep)))
+    parts.append("**Searched**\n\n" + _list([(f"`{key}`", text) for key, text in sweep.dimensions.items()]))
+    parts.append("**The same sweep again**\n\n" + _block(sweep.command))
+    if best is None and sweep.resume_command is not None:
+        parts.append("**After an interruption**\n\n" + _block(sweep.resume_command))
+    return "\n\n".join(parts)
+
+
+_TRAIN = ("python", "-m", "gisearch.train", "--config", "best/config.yaml")
+
+
+def _setup(sweep: SweepQuestion) -> list[tuple[str, str]]:
+    data = sweep.dataset
+    counts = ", ".join(
+        f"{value:,} {key}" if isinstance(value, int) else f"{key} {value}"
+        for key, value in data.profile.items()
+    )
+    rows = [
+        ("objective", f"{sweep.metric}, {'higher' if sweep.mode == 'max' else 'lower'} is better"),
+        ("trials", str(sweep.trials)),
+        (
+            "data",
+            f"{data.name} ({counts}), digest `{data.digest}`" if counts else f"{data.name}, `{data.digest}`",
+        ),
+        ("source of the data", data.source),
+    ]
+    if sweep.noise_ceiling is not None:
+        rows.append(
+            ("noise ceiling", f"{sweep.noise_ceiling:.3f}: no model can do better on these measurements")
+        )
+    if sweep.commit is not None:
+        rows.append(("code", f"commit `{sweep.commit}`"))
+    return rows
+
+
+def _table(rows: Sequence[tuple[str, str]]) -> str:
+    # MLflow's page gives table cells no padding and tables no margin: spaces stand in for both.
+    lines = ["| parameter | value |", "| :--- | :--- |"]
+    lines += [f"| `{_cell(left)}` | &emsp;{_cell(right)} |" for left, right in rows]
+    return "\n".join([*lines, "| &nbsp; | |"])
+
+
+def _list(rows: Sequence[tuple[str, str]]) -> str:
+    return "\n".join(f"- {left}: {right}" for left, right in rows)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _block(command: Sequence[str]) -> str:
+    return f"```\n{shlex.join(command)}\n```"
+
+
+def _shown(value: Scalar) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,140 @@
+"""The spool: what the tracking store could not take, kept in the sweep's folder and uploaded later."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from gisearch.errors import TrackingError
+from gisearch.tracking.config import TrackingConfig
+from gisearch.tracking.operations import Operation, Runs, RunWriter
+from gisearch.tracking.records import TrackingReport
+from gisearch.tracking.store import open_store
+from gisearch.tracking.store_check import is_permanent, short_reason
+
+SPOOL_NAME = "tracking_spool.jsonl"
+
+
+class Spool:
+    """An append-only file of JSON lines: a header, operations, and marks of those settled.
+
+    Args:
+        path: the file; created by the first operation.
+        parent_run_id: the sweep's parent run.
+        experiment: the MLflow experiment's name.
+        address: the store, without credentials.
+    """
+
+    def __init__(self, path: Path, parent_run_id: str, experiment: str, address: str) -> None:
+        self.path = path
+        self._header = {"spool": 1, "parent_run_id": parent_run_id, "experiment": experiment, "uri": address}
+
+    def keep(self, operations: Iterable[Operation]) -> None:
+        """Append operations. Raises OSError where the file cannot be written."""
+        self._append({"operation": dataclasses.asdict(operation)} for operation in operations)
+
+    def settle(self, operations: Iterable[Operation]) -> None:
+        """Mark operations that the store took, or refused for good."""
+        self._append({"settled": operation.id} for operation in operations)
+
+    def _append(self, lines: Iterable[dict[str, Any]]) -> None:
+        rows = list(lines)
+        if not rows:
+            return
+        if not self.path.exists():
+            rows.insert(0, self._header)
+        with self.path.open("a+b") as file:
+            # A line torn by a crash must not swallow the next one.
+            if file.tell() and not _ends_with_newline(self.path):
+                file.write(b"\n")
+            file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read_spool(path: Path) -> tuple[dict[str, Any], list[Operation]]:
+    """Return a spool's header and its unsettled operations, in order.
+
+    Raises:
+        TrackingError: the file is missing or is no spool.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise TrackingError(f"{path}: the tracking spool cannot be read ({error.strerror}).") from None
+    header: dict[str, Any] | None = None
+    pending: dict[str, Operation] = {}
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # torn by a crash in mid-write: that operation was never acknowledged
+        if not isinstance(row, dict):
+            continue
+        if "spool" in row:
+            header = row
+        elif "operation" in row:
+            operation = Operation(**row["operation"])
+            pending[operation.id] = operation
+        elif "settled" in row:
+            pending.pop(row["settled"], None)
+    if header is None:
+        raise TrackingError(f"{path} is no tracking spool: its first line should name the parent run.")
+    return header, list(pending.values())
+
+
+def upload_spool(path: Path, config: TrackingConfig) -> TrackingReport:
+    """Deliver what a spool still holds. Calling it again, or after a crash, does no harm.
+
+    Args:
+        path: the ``tracking_spool.jsonl`` of a sweep.
+        config: names the store; it must be the one the sweep began in.
+
+    Raises:
+        TrackingError: the file is no spool, the store cannot be reached, or it does not hold the sweep.
+    """
+    header, operations = read_spool(path)
+    store = open_store(config)
+    if store is None:
+        raise TrackingError("tracking.enabled is false: there is no store to upload the spool to.")
+    parent = str(header["parent_run_id"])
+    try:
+        experiment_id = store.client.get_run(parent).info.experiment_id
+    except Exception as error:
+        raise TrackingError(
+            f"{path}: the store {store.address} has no run {parent} ({short_reason(error)}); set "
+            f"tracking.uri to the store that the sweep began in ({header['uri']})."
+        ) from None
+    store.experiment_id = experiment_id
+    children = {number: run.info.run_id for number, run in store.children(parent).items()}
+    spool = Spool(path, parent, str(header["experiment"]), str(header["uri"]))
+    writer = RunWriter(store, Runs(parent, children), path.parent)
+    delivered = 0
+    rejected: list[str] = []
+    for operation in operations:
+        try:
+            writer.apply(operation, again=True)
+            delivered += 1
+        except Exception as error:
+            if not is_permanent(error):
+                left = len(operations) - delivered - len(rejected)
+                raise TrackingError(
+                    f"{path}: the store {store.address} stopped taking writes ({short_reason(error)}); "
+                    f"{delivered} were delivered, {left} are still in the spool: run the upload again."
+                ) from None
+            rejected.append(f"{operation.kind} of trial {operation.number}: {short_reason(error)}")
+        spool.settle([operation])
+    message = f"{delivered} tracking writes were uploaded to {store.address}."
+    if rejected:
+        message = f"{message[:-1]}; {len(rejected)} were refused, the first because {rejected[0]}."
+    return TrackingReport(delivered, 0, tuple(rejected), path, message)
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"

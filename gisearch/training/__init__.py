@@ -1,0 +1,1 @@
+"""The training loop in plain PyTorch: plain objects in, a ``report`` callable out."""

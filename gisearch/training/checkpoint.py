@@ -1,0 +1,86 @@
+"""Checkpoints: written atomically, loaded without running anybody's code."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gisearch.errors import CheckpointError
+
+FORMAT = 1
+BEST, LAST = "best.pt", "last.pt"
+
+
+class CheckpointStore:
+    """The checkpoints of one run in one folder.
+
+    ``best.pt`` is the best epoch's model, enough to predict; ``last.pt`` is enough to continue. The one
+    before it is kept as ``last.pt.previous``, in case the newest cannot be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, name: str, state: dict[str, Any]) -> None:
+        """Write ``state`` so that a reader sees the old file or the new one, never half of one.
+
+        Raises:
+            CheckpointError: the folder cannot be written, or the disk is full.
+        """
+        path = self.folder / name
+        temporary = path.with_name(f".{name}.{os.getpid()}")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                torch.save({"format": FORMAT, **state}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            if name == LAST and path.exists():
+                path.replace(path.with_name(f"{name}.previous"))
+            temporary.replace(path)
+        # torch reports a full disk as a RuntimeError of its zip writer.
+        except (OSError, RuntimeError) as error:
+            temporary.unlink(missing_ok=True)
+            raise CheckpointError(f"cannot write the checkpoint {path}: {error}.") from error
+
+    def load(self, name: str, device: torch.device | str = "cpu") -> dict[str, Any]:
+        """Read a checkpoint: tensors and plain values only.
+
+        Raises:
+            CheckpointError: the file is missing, corrupt, of another format, or holds anything else.
+        """
+        path = self.folder / name
+        try:
+            state = torch.load(path, map_location=device, weights_only=True)
+        except FileNotFoundError:
+            raise CheckpointError(f"no checkpoint at {path}.") from None
+        except pickle.UnpicklingError:
+            raise CheckpointError(
+                f"the checkpoint {path} is corrupt or holds more than tensors and plain values; "
+                "it was not loaded."
+            ) from None
+        except (OSError, EOFError, RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise CheckpointError(f"the checkpoint {path} cannot be read ({reason}).") from None
+        if not isinstance(state, dict) or state.get("format") != FORMAT:
+            raise CheckpointError(f"the checkpoint {path} is not of format {FORMAT}.")
+        return state
+
+    def load_last(self, device: torch.device | str = "cpu") -> dict[str, Any] | None:
+        """Return the newest readable state to continue from, or None to start afresh."""
+        for name in (LAST, f"{LAST}.previous"):
+            if (self.folder / name).exists():
+                try:
+                    return self.load(name, device)
+                except CheckpointError:
+                    continue
+        return None
+
+    def remove(self) -> None:
+        """Remove every checkpoint of this run, keeping its other files."""
+        for path in (*self.folder.glob("*.pt"), *self.folder.glob("*.pt.previous")):
+            path.unlink(missing_ok=True)

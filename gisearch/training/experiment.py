@@ -1,0 +1,216 @@
+"""One experiment: data, model, optimiser and trainer, described by one typed configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass as plain_dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from gisearch.config import STRICT, build, to_plain
+from gisearch.data.config import DataConfig
+from gisearch.data.dataset import Dataset
+from gisearch.errors import CheckpointError, ConfigError, DataError
+from gisearch.models.base import Model
+from gisearch.models.batch import GenotypeBatch
+from gisearch.models.registry import ModelConfig
+from gisearch.seeding import child_seed
+from gisearch.training.checkpoint import BEST, CheckpointStore
+from gisearch.training.loop import EpochReport, Trainer, TrainerConfig, predict, resolve_device
+from gisearch.training.metrics import Objective, ObjectiveConfig, score_subgroups
+from gisearch.training.optimizer import OptimizerConfig
+from gisearch.training.target import TargetScale
+
+CONFIG_FILE = "config.yaml"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ExperimentConfig:
+    """Everything that decides the numbers of one training run.
+
+    Attributes:
+        data: what to learn from.
+        model: which model, in which configuration.
+        optimizer: how its weights move.
+        trainer: how long, in which batches, on which device.
+        objective: which validation metric decides.
+        seed: the master seed of weights, batches and dropout.
+    """
+
+    data: DataConfig
+    model: ModelConfig
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    trainer: TrainerConfig = Field(default_factory=TrainerConfig)
+    objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
+    seed: int = Field(default=0, ge=0)
+
+
+@plain_dataclass(frozen=True)
+class ExperimentResult:
+    """What one finished experiment knows.
+
+    Attributes:
+        objective: the metric that decided, and its direction.
+        value: the objective at the best epoch.
+        best_epoch: that epoch, counted from 1.
+        epochs: epochs trained.
+        seconds: time spent training and evaluating.
+        num_parameters: trainable parameters by component, and ``total``.
+        subgroups: validation metrics at the best epoch by subgroup, as ``val/<group>/<metric>``.
+    """
+
+    objective: Objective
+    value: float
+    best_epoch: int
+    epochs: int
+    seconds: float
+    num_parameters: Mapping[str, int]
+    subgroups: Mapping[str, float]
+
+
+def build_model(config: ExperimentConfig, dataset: Dataset) -> Model:
+    """Build the configured model on the dataset's cell graph, its weights drawn from the seed."""
+    torch.manual_seed(child_seed(config.seed, "weights"))
+    return config.model.build(dataset.cell)
+
+
+def run_experiment(
+    config: ExperimentConfig,
+    dataset: Dataset,
+    *,
+    folder: Path | None = None,
+    report: Callable[[EpochReport], None] = lambda _: None,
+) -> ExperimentResult:
+    """Train one configuration, continuing from ``folder`` where an earlier attempt left a checkpoint.
+
+    Args:
+        config: the experiment.
+        dataset: the data that ``config.data`` describes, loaded once by the caller.
+        folder: where ``config.yaml`` and the checkpoints go; None writes nothing.
+        report: called after every epoch.
+
+    Raises:
+        GisearchError: the configuration does not fit the data, a stage became non-finite, or the folder
+            cannot be written.
+    """
+    objective = Objective.resolve(config.objective, dataset.target)
+    if folder is not None:
+        save_config(config, folder)
+    model = build_model(config, dataset)
+    trainer = Trainer(
+        model,
+        dataset,
+        trainer=config.trainer,
+        optimizer=config.optimizer,
+        objective=objective,
+        seed=config.seed,
+        store=None if folder is None else CheckpointStore(folder),
+        identity={"config": to_plain(config), "data": dataset.digest()},
+    )
+    progress = trainer.fit(report)
+    assert progress.best_value is not None
+    return ExperimentResult(
+        objective=objective,
+        value=progress.best_value,
+        best_epoch=progress.best_epoch,
+        epochs=progress.epoch,
+        seconds=progress.seconds,
+        num_parameters=model.num_parameters(),
+        subgroups=_subgroups(trainer, dataset),
+    )
+
+
+def _subgroups(trainer: Trainer, dataset: Dataset) -> dict[str, float]:
+    rows = dataset.split.part("val")
+    batch, measured = trainer.data["val"]
+    predicted, _ = trainer.predict(batch)
+    unseen, order = dataset.split.unseen[rows], dataset.genotypes.order[rows]
+    groups = {f"val/unseen_{n}": torch.from_numpy(unseen == n) for n in range(4)}
+    groups |= {f"val/order_{n}": torch.from_numpy(order == n) for n in range(1, 4)}
+    return score_subgroups(trainer.scale.kind, predicted, measured.cpu(), groups)
+
+
+def save_config(config: ExperimentConfig, folder: Path) -> Path:
+    """Write ``config.yaml`` so that ``gisearch.train --config`` takes it back.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    path = folder / CONFIG_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(config_yaml(config))
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}.") from None
+    return path
+
+
+def config_yaml(config: ExperimentConfig) -> str:
+    """Return the configuration as YAML."""
+    return yaml.safe_dump(to_plain(config), sort_keys=False)
+
+
+def load_config(path: Path) -> ExperimentConfig:
+    """Read a ``config.yaml`` that a trial or a training run wrote.
+
+    Raises:
+        ConfigError: the file is missing, no YAML mapping, or no valid configuration.
+    """
+    try:
+        values: Any = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"no configuration file at {path}.") from None
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration {path}: {str(error).splitlines()[0]}.") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected a mapping of configuration keys.")
+    try:
+        return build(ExperimentConfig, values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+@plain_dataclass(frozen=True)
+class TrainedModel:
+    """A trained model with the scale of its predictions."""
+
+    config: ExperimentConfig
+    model: Model
+    scale: TargetScale
+
+    def predict(self, batch: GenotypeBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return predictions in label units (probabilities for a binary target), and their std if any."""
+        device = resolve_device(self.config.trainer.device)
+        return predict(
+            self.model.to(device), self.scale, batch, self.config.trainer.eval_batch_size, device
+        )
+
+
+def load_trained(folder: Path, dataset: Dataset) -> TrainedModel:
+    """Load the best model of a run.
+
+    Raises:
+        CheckpointError: there is none, it cannot be read, or its weights do not fit.
+        DataError: the data is not what the model was trained on.
+    """
+    state = CheckpointStore(folder).load(BEST)
+    if state.get("data") != dataset.digest():
+        raise DataError(
+            f"the data has changed since {folder} was trained: its hash is {dataset.digest()}, "
+            f"expected {state.get('data')}."
+        )
+    config = build(ExperimentConfig, state["config"])
+    model = build_model(config, dataset)
+    try:
+        model.load_state_dict(state["model"])
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"the checkpoint in {folder} does not fit its configuration: {str(error).splitlines()[0]}."
+        ) from None
+    scale = TargetScale(**state["scale"])
+    return TrainedModel(config, model, scale)

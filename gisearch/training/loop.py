@@ -1,0 +1,316 @@
+"""The training loop: one for every model, in one process; what it needs comes in as plain objects."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import field
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from gisearch.config import STRICT
+from gisearch.data.dataset import Dataset
+from gisearch.models.base import Model
+from gisearch.models.batch import GenotypeBatch
+from gisearch.seeding import child_seed
+from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
+from gisearch.training.metrics import Objective, score
+from gisearch.training.optimizer import OptimizerConfig
+from gisearch.training.target import TargetScale
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TrainerConfig:
+    """How long and how a model is trained.
+
+    Attributes:
+        max_epochs: passes over the training split at most.
+        batch_size: genotypes per optimiser step.
+        accumulate: parts that each batch is computed in, for less memory at the same result.
+        patience: epochs without a better validation score before stopping; None never stops early.
+        precision: ``bf16`` computes products in bfloat16 where the device gains from it.
+        device: ``auto`` takes a GPU where there is one.
+        checkpoint_seconds: least time between two checkpoints to continue from; the best epoch's model
+            is always written at once.
+        eval_batch_size: genotypes per forward pass of an evaluation.
+    """
+
+    max_epochs: int = Field(default=30, ge=1)
+    batch_size: int = Field(default=256, ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    patience: int | None = Field(default=None, ge=1)
+    precision: Literal["float32", "bf16"] = "float32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint_seconds: float = Field(default=30.0, ge=0.0)
+    eval_batch_size: int = Field(default=65536, ge=1)
+
+
+@plain_dataclass(frozen=True)
+class EpochReport:
+    """What the loop tells after every epoch.
+
+    Attributes:
+        epoch: counted from 1.
+        metrics: ``train/loss``, ``val/<metric>``, ``lr``, ``epoch_seconds``.
+        best_value: the objective's best value so far.
+        best_epoch: the epoch that reached it.
+        finished: whether this was the last epoch.
+        seconds: training time so far, over all attempts.
+    """
+
+    epoch: int
+    metrics: Mapping[str, float]
+    best_value: float
+    best_epoch: int
+    finished: bool
+    seconds: float
+
+
+@plain_dataclass
+class Progress:
+    """Where a run stands; everything but tensors that a continued run needs."""
+
+    epoch: int = 0
+    step: int = 0
+    best_value: float | None = None
+    best_epoch: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+class Trainer:
+    """Trains one model on one dataset."""
+
+    def __init__(
+        self,
+        model: Model,
+        dataset: Dataset,
+        *,
+        trainer: TrainerConfig,
+        optimizer: OptimizerConfig,
+        objective: Objective,
+        seed: int,
+        store: CheckpointStore | None = None,
+        identity: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Prepare; nothing is trained yet.
+
+        Args:
+            model: a model on the dataset's cell graph.
+            dataset: what to learn from.
+            trainer: the loop's configuration.
+            optimizer: the optimiser's configuration.
+            objective: decides which epoch is best.
+            seed: orders the batches and drives dropout.
+            store: where checkpoints go; None keeps the best model in memory only.
+            identity: plain values stored in every checkpoint (configuration, data hash).
+        """
+        self.config, self.objective, self.seed = trainer, objective, seed
+        self.store, self.identity = store, dict(identity or {})
+        self.device = resolve_device(trainer.device)
+        self.model = model.to(self.device)
+        self.scale = TargetScale.fit(dataset)
+        self.clip_norm = optimizer.clip_norm
+        self.data = {
+            part: (
+                GenotypeBatch.from_genotypes(dataset.genotypes.subset(dataset.split.part(part))).to(
+                    self.device
+                ),
+                torch.tensor(dataset.values(part), device=self.device),
+            )
+            for part in ("train", "val")
+        }
+        steps = -(-len(self.data["train"][0]) // trainer.batch_size) * trainer.max_epochs
+        self.optimizer, self.schedule = optimizer.build(model, steps)
+        self.progress = Progress()
+        self._best_weights: dict[str, Tensor] | None = None
+        self._last_saved = time.monotonic()
+
+    def fit(self, report: Callable[[EpochReport], None] = lambda _: None) -> Progress:
+        """Train to the end, continuing from the store's last checkpoint where there is one.
+
+        Leaves the best epoch's weights in the model.
+
+        Raises:
+            NonFiniteError: a stage produced NaN or infinite values; names the stage and the epoch.
+        """
+        torch.manual_seed(child_seed(self.seed, "dropout"))
+        self._restore()
+        while not self._finished():
+            started = time.perf_counter()
+            loss = self._train_epoch(self.progress.epoch + 1)
+            metrics = {"train/loss": loss, **self.evaluate("val")}
+            elapsed = time.perf_counter() - started
+            metrics |= {"lr": self.optimizer.param_groups[0]["lr"], "epoch_seconds": elapsed}
+            self._advance(metrics, elapsed)
+            self._save()
+            report(
+                EpochReport(
+                    epoch=self.progress.epoch,
+                    metrics=metrics,
+                    best_value=self._best_value,
+                    best_epoch=self.progress.best_epoch,
+                    finished=self._finished(),
+                    seconds=self.progress.seconds,
+                )
+            )
+        self._load_best()
+        return self.progress
+
+    def predict(self, batch: GenotypeBatch) -> tuple[Tensor, Tensor | None]:
+        """Return predictions in label units on the CPU, [n], and their standard deviations if any."""
+        return predict(self.model, self.scale, batch, self.config.eval_batch_size, self.device)
+
+    def evaluate(self, part: str) -> dict[str, float]:
+        """Return loss and metrics of one part of the split as ``<part>/<metric>``."""
+        batch, measured = self.data[part]
+        predicted, _ = self.predict(batch)
+        labels = measured.cpu()
+        metrics = score(self.scale.kind, predicted, labels)
+        metrics["loss"] = self._loss_of(predicted, labels)
+        return {f"{part}/{name}": value for name, value in metrics.items()}
+
+    @property
+    def _best_value(self) -> float:
+        value = self.progress.best_value
+        assert value is not None, "no epoch has been evaluated"
+        return value
+
+    def _loss_of(self, predicted: Tensor, labels: Tensor) -> float:
+        if self.scale.kind == "binary":
+            return float(nn.functional.binary_cross_entropy(predicted, labels))
+        return float(nn.functional.mse_loss(self.scale.to_model(predicted), self.scale.to_model(labels)))
+
+    def _train_epoch(self, epoch: int) -> float:
+        self.model.train()
+        batch, labels = self.data["train"]
+        target = self.scale.to_model(labels)
+        total = torch.zeros((), device=self.device)
+        for rows in self._batches(epoch, len(batch)):
+            for part in rows.chunk(self.config.accumulate):
+                weight = len(part) / len(rows)
+                with torch.autocast(
+                    self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"
+                ):
+                    loss = self.model.training_loss(batch[part], target[part], self.scale.criterion)
+                (loss * weight).backward()
+                total += loss.detach() * len(part)
+            if self.clip_norm is not None:
+                nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            self.schedule.step()
+            self.progress.step += 1
+        self.model.monitor.watch("loss", total)
+        self.model.monitor.check()
+        return total.item() / len(batch)
+
+    def _batches(self, epoch: int, size: int) -> Iterator[Tensor]:
+        # The order is a function of seed and epoch alone, so that a continued run repeats it.
+        generator = torch.Generator().manual_seed(child_seed(self.seed, "order", epoch))
+        order = torch.randperm(size, generator=generator).to(self.device)
+        return iter(order.split(self.config.batch_size))
+
+    def _advance(self, metrics: Mapping[str, float], elapsed: float) -> None:
+        progress = self.progress
+        progress.epoch += 1
+        progress.seconds += elapsed
+        progress.history.append({"epoch": progress.epoch, **metrics})
+        value = metrics[self.objective.metric]
+        if self.objective.better(value, progress.best_value):
+            progress.best_value, progress.best_epoch = value, progress.epoch
+            self._best_weights = {name: w.clone() for name, w in self.model.state_dict().items()}
+            if self.store is not None:
+                self.store.save(BEST, self._snapshot())
+
+    def _finished(self) -> bool:
+        progress, patience = self.progress, self.config.patience
+        exhausted = progress.epoch >= self.config.max_epochs
+        return exhausted or (patience is not None and progress.epoch - progress.best_epoch >= patience)
+
+    def _snapshot(self) -> dict[str, Any]:
+        return {
+            **self.identity,
+            "model": self.model.state_dict(),
+            "scale": {"kind": self.scale.kind, "mean": self.scale.mean, "std": self.scale.std},
+            "progress": vars(self.progress).copy(),
+        }
+
+    def _save(self) -> None:
+        if self.store is None:
+            return
+        due = time.monotonic() - self._last_saved >= self.config.checkpoint_seconds
+        if due or self._finished():
+            rng = {"cpu": torch.get_rng_state()}
+            if self.device.type == "cuda":
+                rng["cuda"] = torch.cuda.get_rng_state(self.device)
+            self.store.save(
+                LAST,
+                {
+                    **self._snapshot(),
+                    "optimizer": self.optimizer.state_dict(),
+                    "schedule": {"last_epoch": self.schedule.last_epoch},
+                    "rng": rng,
+                },
+            )
+            self._last_saved = time.monotonic()
+
+    def _restore(self) -> None:
+        state = None if self.store is None else self.store.load_last(self.device)
+        if state is None:
+            return
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.last_epoch = state["schedule"]["last_epoch"]
+        torch.set_rng_state(state["rng"]["cpu"].cpu())
+        if "cuda" in state["rng"] and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["rng"]["cuda"].cpu(), self.device)
+        self.progress = Progress(**state["progress"])
+
+    def _load_best(self) -> None:
+        if self._best_weights is not None and self.progress.history:
+            self.model.load_state_dict(self._best_weights)
+        elif self.store is not None:
+            self.model.load_state_dict(self.store.load(BEST, self.device)["model"])
+
+
+def predict(
+    model: Model, scale: TargetScale, batch: GenotypeBatch, batch_size: int, device: torch.device
+) -> tuple[Tensor, Tensor | None]:
+    """Return predictions in label units on the CPU, [n], and their standard deviations if any.
+
+    Raises:
+        NonFiniteError: a stage produced NaN or infinite values.
+    """
+    model.eval()
+    scores, stds = [], []
+    with torch.inference_mode():
+        for start in range(0, len(batch), batch_size):
+            prediction = model(batch[slice(start, start + batch_size)].to(device))
+            scores.append(scale.from_model(prediction.score.float()).cpu())
+            if prediction.std is not None:
+                stds.append((prediction.std.float() * scale.std).cpu())
+    model.monitor.check()
+    return torch.cat(scores), torch.cat(stds) if stds else None
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device called ``name``; ``auto`` takes a GPU where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def peak_memory_mb() -> float:
+    """Return the process's peak memory in MB, or the GPU's where one was used."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated() / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)

@@ -1,0 +1,129 @@
+"""Scores of predictions against measurements, and the one that a search optimises."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from gisearch.config import STRICT
+from gisearch.data.dataset import Target
+from gisearch.errors import ConfigError, nearest_name
+
+# Whether more is better, per metric; these are all the metrics there are.
+METRICS: dict[str, dict[str, Literal["max", "min"]]] = {
+    "regression": {"pearson": "max", "spearman": "max", "rmse": "min", "r2": "max", "loss": "min"},
+    "binary": {"auroc": "max", "average_precision": "max", "loss": "min"},
+}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ObjectiveConfig:
+    """What decides which epoch and which trial is best.
+
+    Attributes:
+        metric: a validation metric such as ``val/pearson``; ``auto`` takes ``val/pearson`` for a
+            regression target and ``val/auroc`` for a binary one.
+        mode: ``max`` or ``min``; ``auto`` knows it for every metric.
+    """
+
+    metric: str = "auto"
+    mode: Literal["auto", "max", "min"] = "auto"
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A resolved objective: a metric that the target really has, and its direction."""
+
+    metric: str
+    mode: Literal["max", "min"]
+
+    @classmethod
+    def resolve(cls, config: ObjectiveConfig, target: Target) -> Objective:
+        """Resolve ``auto`` and check the metric against the target.
+
+        Raises:
+            ConfigError: the metric does not exist for this kind of target, or the mode contradicts it.
+        """
+        metric = target.metric if config.metric == "auto" else config.metric
+        valid = {f"val/{name}": mode for name, mode in METRICS[target.kind].items()}
+        if metric not in valid:
+            raise ConfigError(
+                f"objective.metric: {metric!r} is not measured for the {target.kind} target "
+                f"{target.name!r}; expected one of {', '.join(valid)}.{nearest_name(metric, valid)}"
+            )
+        if config.mode not in ("auto", valid[metric]):
+            raise ConfigError(
+                f"objective.mode: {config.mode!r} contradicts {metric!r}; expected {valid[metric]!r}."
+            )
+        return cls(metric, valid[metric])
+
+    def better(self, value: float, than: float | None) -> bool:
+        """Whether ``value`` beats ``than`` (anything beats None)."""
+        if than is None:
+            return True
+        return value > than if self.mode == "max" else value < than
+
+
+def score(kind: str, predicted: Tensor, measured: Tensor) -> dict[str, float]:
+    """Return every metric of one set of predictions; without a prefix, and without the loss.
+
+    A correlation with constant predictions is reported as 0: it says that nothing was learnt. A metric
+    that the measurements do not allow (one class only, fewer than two values) is left out.
+
+    Args:
+        kind: ``regression`` or ``binary``.
+        predicted: predictions in label units (probabilities for a binary target), [n].
+        measured: the labels, [n].
+    """
+    # Imported late: torchmetrics takes seconds to import and only training processes need it.
+    from torchmetrics.functional import (
+        auroc,
+        average_precision,
+        mean_squared_error,
+        pearson_corrcoef,
+        r2_score,
+        spearman_corrcoef,
+    )
+
+    if kind == "binary":
+        labels = measured.long()
+        if labels.min() == labels.max():
+            return {}
+        return {
+            "auroc": auroc(predicted, labels, task="binary").item(),
+            "average_precision": average_precision(predicted, labels, task="binary").item(),
+        }
+    if len(measured) < 2 or measured.max() == measured.min():
+        return {}
+    # Double precision, and centred first: raw labels have spreads of 1e-2 around means of 1.
+    predicted, measured = predicted.double(), measured.double()
+    constant = bool(predicted.max() - predicted.min() < 1e-12)
+    centre = measured.mean()
+    return {
+        "pearson": 0.0 if constant else pearson_corrcoef(predicted - centre, measured - centre).item(),
+        "spearman": 0.0 if constant else spearman_corrcoef(predicted, measured).item(),
+        "rmse": mean_squared_error(predicted, measured, squared=False).item(),
+        "r2": r2_score(predicted, measured).item(),
+    }
+
+
+def score_subgroups(
+    kind: str, predicted: Tensor, measured: Tensor, groups: dict[str, Tensor]
+) -> dict[str, float]:
+    """Return the metrics of each subgroup as ``<group>/<metric>``; empty subgroups are left out.
+
+    Args:
+        kind: ``regression`` or ``binary``.
+        predicted: [n].
+        measured: [n].
+        groups: bool [n] per subgroup name.
+    """
+    return {
+        f"{name}/{metric}": value
+        for name, rows in groups.items()
+        if torch.any(rows)
+        for metric, value in score(kind, predicted[rows], measured[rows]).items()
+    }
