@@ -67,6 +67,22 @@ def compose(overrides: Sequence[str], nodes: Mapping[str, Any], primary: str | M
     return _without_missing({str(key): value for key, value in values.items()})
 
 
+def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return ``key=value`` overrides in Hydra's syntax as dotted paths and plain values.
+
+    Raises:
+        ConfigError: broken syntax.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        return {override.get_key_element().lstrip("+"): override.value() for override in parsed}
+    except HydraException as error:
+        raise ConfigError(f"cannot read the overrides: {str(error).splitlines()[0]}") from None
+
+
 def group_options(group: str, nodes: Mapping[str, Any]) -> list[str]:
     """Return the options of a configuration group."""
     shipped = {path.stem for path in (resource_folder("conf") / group).glob("*.yaml")}

@@ -45,12 +45,11 @@ def main(argv: Sequence[str]) -> int:
     if arguments.space is None and arguments.resume is None:
         parser().error("a search-space file is required, such as search_spaces/dango_gi.yaml")
 
-    from rich.console import Console
-
     from gisearch.resources import find_search_space
     from gisearch.search.plan import plan_sweep
+    from gisearch.search.presentation import terminal
 
-    console = Console()
+    console = terminal()
     folder = None
     if arguments.resume is not None:
         plan, folder = _resumed_plan(arguments.resume, overrides)

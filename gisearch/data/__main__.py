@@ -46,10 +46,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _config(overrides: Sequence[str]) -> DataConfig:
-    from gisearch.composition import compose_data
+    from gisearch.data.config import compose_data
 
-    config: DataConfig = compose_data(list(overrides))
-    return config
+    return compose_data(overrides)
 
 
 def _fetch(arguments: argparse.Namespace) -> None:

@@ -103,14 +103,14 @@ RELEASES: Mapping[str, Release] = {
 
 
 def fetch(
-    names: Iterable[str], folder: Path | None = None, releases: Mapping[str, Release] = RELEASES
+    names: Iterable[str], folder: Path | None = None, releases: Mapping[str, Release] | None = None
 ) -> dict[str, Path]:
     """Download releases that are not there yet; what is there is checked where its checksum is known.
 
     Args:
         names: keys of ``releases``; all of them if empty.
         folder: where to; ``upstream`` in the cache folder by default.
-        releases: what can be fetched.
+        releases: what can be fetched; :data:`RELEASES` by default.
 
     Returns:
         The file of each release.
@@ -119,6 +119,7 @@ def fetch(
         DataError: an unknown name, no network, a refused download, a wrong checksum, or a folder that cannot
             be written.
     """
+    releases = RELEASES if releases is None else releases
     names = list(names) or list(releases)
     for name in names:
         if name not in releases:
@@ -162,8 +163,6 @@ def _fetch_one(name: str, release: Release, folder: Path) -> Path:
         raise DataError(f"cannot fetch {name}: {release.url} answered {status}; {by_hand}.") from None
     except requests.RequestException as error:
         raise DataError(f"cannot fetch {name}: {type(error).__name__} at {release.url}; {by_hand}.") from None
-    except KeyError:
-        raise DataError(f"cannot fetch {name}: {release.file} does not hold {release.member}.") from None
     except ValueError:
         raise DataError(
             f"cannot fetch {name}: the checksum of {release.file} is not {release.sha256}, so it is damaged "
@@ -171,4 +170,6 @@ def _fetch_one(name: str, release: Release, folder: Path) -> Path:
         ) from None
     except OSError as error:
         raise DataError(f"cannot fetch {name} into {folder}: {error.strerror or error}.") from None
+    if not found:
+        raise DataError(f"cannot fetch {name}: {release.file} does not hold {release.member}.")
     return Path(found if isinstance(found, str) else found[0])

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from gisearch.errors import DataError
 
 MAX_DELETIONS = 3
+_PADDING = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,12 @@ class Genotypes:
                 raise DataError(f"label {name!r}: expected {len(table)} values, got {list(values.shape)}.")
             if np.isinf(values).any():
                 row = int(np.flatnonzero(np.isinf(values))[0]) + 1
-                raise DataError(f"label {name!r}, row {row}: the value is infinite; expected a finite number.")
+                raise DataError(f"label {name!r}, row {row}: the value is infinite; expected a number.")
             if name in binary and not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
                 row = int(np.flatnonzero(~np.isin(values, (0.0, 1.0)) & ~np.isnan(values))[0]) + 1
                 raise DataError(f"label {name!r}, row {row}: expected 0 or 1, got {values[row - 1]:g}.")
         table, columns = _merge_duplicates(table, columns)
-        present = table < num_genes
+        present = table != _PADDING
         return cls(
             genes=table[present],
             offsets=np.concatenate([[0], np.cumsum(present.sum(1))]).astype(np.int64),
@@ -126,15 +127,15 @@ class Genotypes:
 def _padded_table(
     deletions: Sequence[Sequence[int]] | npt.NDArray[np.int64], num_genes: int
 ) -> npt.NDArray[np.int64]:
-    """Return sorted deletions as int64 [B, 3]; padding is ``num_genes``, which sorts last."""
+    """Return sorted deletions as int64 [B, 3]; padding is ``_PADDING``, which sorts last."""
     if isinstance(deletions, np.ndarray):
-        table = np.where(deletions < 0, num_genes, deletions).astype(np.int64)
+        table = np.where(deletions < 0, _PADDING, deletions).astype(np.int64)
         if table.ndim != 2 or table.shape[1] > MAX_DELETIONS:
             raise DataError(f"genotypes: expected a table [B, {MAX_DELETIONS}], got {list(table.shape)}.")
-        pad = np.full((len(table), MAX_DELETIONS - table.shape[1]), num_genes, dtype=np.int64)
+        pad = np.full((len(table), MAX_DELETIONS - table.shape[1]), _PADDING, dtype=np.int64)
         table = np.concatenate([table, pad], axis=1)
     else:
-        table = np.full((len(deletions), MAX_DELETIONS), num_genes, dtype=np.int64)
+        table = np.full((len(deletions), MAX_DELETIONS), _PADDING, dtype=np.int64)
         for i, genes in enumerate(deletions):
             if len(genes) > MAX_DELETIONS:
                 raise DataError(
@@ -142,11 +143,11 @@ def _padded_table(
                 )
             table[i, : len(genes)] = genes
     table.sort(axis=1)
-    outside = (table < 0) | (table > num_genes)
-    repeated = (table[:, 1:] == table[:, :-1]) & (table[:, 1:] < num_genes)
+    outside = (table < 0) | ((table >= num_genes) & (table != _PADDING))
+    repeated = (table[:, 1:] == table[:, :-1]) & (table[:, 1:] != _PADDING)
     problems = (
         (outside.any(1), f"gene indices must be in 0..{num_genes - 1}"),
-        (table[:, 0] == num_genes, "expected at least one deleted gene, got none"),
+        (table[:, 0] == _PADDING, "expected at least one deleted gene, got none"),
         (repeated.any(1), "the same gene is deleted twice"),
     )
     for wrong, what in problems:

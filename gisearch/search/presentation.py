@@ -14,12 +14,19 @@ from rich.table import Table
 
 from gisearch.config import to_plain
 from gisearch.search.cluster import trial_resources
+from gisearch.search.effects import parameter_effects
 from gisearch.search.plan import SweepPlan
 from gisearch.search.results import BEST_FOLDER, SweepResults, TrialRow
 from gisearch.tracking.config import TrackingConfig, resolve_uri
 from gisearch.tracking.redact import redact_text
 from gisearch.tracking.ui import ui_command
 from gisearch.training.experiment import CONFIG_FILE
+
+
+def terminal() -> Console:
+    """Return the console; a file or pipe gets lines of a legible width."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
 
 
 def print_plan(plan: SweepPlan, console: Console) -> None:
@@ -76,7 +83,8 @@ def print_results(
         if results.count(status)
     ]
     console.print()
-    console.print(leaderboard(results, top, console.width))
+    for table in leaderboard(results, top, console.width):
+        console.print(table)
     console.print(f"{len(results.rows)} trials: {', '.join(counts)}.", highlight=False)
     best = results.best
     if best is None:
@@ -98,40 +106,72 @@ def print_results(
     console.print("\n" + "\n".join(lines), highlight=False, soft_wrap=True)
 
 
+def print_effects(results: SweepResults, console: Console) -> None:
+    """Show which choices mattered."""
+    effects = parameter_effects(results)
+    if not effects:
+        return
+    names = short_names([effect.path for effect in effects])
+    table = Table("choice", "value", title="Which choices mattered", title_justify="left")
+    for column in ("spread explained", "trials", f"median {results.metric}", "best"):
+        table.add_column(column, justify="right")
+    for effect in effects:
+        for i, value in enumerate(effect.values):
+            first = i == 0
+            table.add_row(
+                names[effect.path] if first else "",
+                value.label,
+                f"{effect.explained:.0%}" if first else "",
+                str(value.trials),
+                f"{value.median:.4f}",
+                f"{value.best:.4f}",
+                end_section=i == len(effect.values) - 1,
+            )
+    console.print()
+    console.print(table)
+    console.print(
+        "A first look: trials of a search are neither balanced nor independent, and stopped trials had fewer epochs.",
+        style="dim",
+        highlight=False,
+    )
+
+
 def resume_hint(results: SweepResults, results_dir: str) -> str:
     """Return how to continue an interrupted sweep."""
     where = "" if results_dir == "results" else f" results.dir={results_dir}"
     return f"Interrupted; continue with: python -m gisearch.sweep --resume {results.name}{where}"
 
 
-def leaderboard(results: SweepResults, top: int, width: int) -> Table:
-    """Return a table of the best trials; a column per searched key where the terminal is wide enough."""
+def leaderboard(results: SweepResults, top: int, width: int) -> list[Table]:
+    """Return the best trials as a table.
+
+    A column per searched key where the terminal is wide enough; else the configurations of the best few
+    stand in a second table, a row per key.
+    """
     rows = results.rows[:top]
     names = short_names([key for row in rows for key in row.params])
     table = Table(title=f"{results.name}: best trials by {results.metric}", title_justify="left")
     for column in ("", "trial", results.metric, "status", "epochs", "seconds"):
         table.add_column(column, justify="left" if column in ("trial", "status") else "right", no_wrap=True)
     wide = width >= 62 + 13 * len(names)
-    if wide:
-        for name in names.values():
-            table.add_column(name, overflow="fold")
-    else:
-        table.add_column("configuration", overflow="fold")
+    for name in names.values() if wide else ():
+        table.add_column(name, overflow="fold")
     for rank, row in enumerate(rows, 1):
         value = "-" if row.value is None else f"{row.value:.4f}"
         cells = [str(rank), row.trial_id, value, row.status.replace("_", " "), str(row.epochs), f"{row.seconds:.1f}"]
-        if row.status == "failed":
-            described = [row.reason or ""] + [""] * (len(names) - 1 if wide else 0)
-        elif wide:
-            described = [_cell(row, key) for key in names]
-        else:
-            described = [" ".join(f"{names[k]}={_cell(row, k)}" for k in row.params)]
-        table.add_row(*cells, *described)
-    return table
+        table.add_row(*cells, *([_cell(row, key) for key in names] if wide else []))
+    if wide:
+        return [table]
+    fitting = max(1, (width - 2 - max(map(len, names.values()), default=0)) // 15)
+    shown = rows[: min(5, fitting)]
+    details = Table("", *(row.trial_id for row in shown), title="their configurations", title_justify="left")
+    for key, name in names.items():
+        details.add_row(name, *(_cell(row, key) for row in shown))
+    return [table, details]
 
 
 def _cell(row: TrialRow, key: str) -> str:
-    value: Any = row.params.get(key, "")
+    value: Any = row.params.get(key, "-")
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -12,9 +12,11 @@ import optuna
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
+from gisearch.config import build
 from gisearch.errors import ConfigError, nearest_name
 from gisearch.search.ledger import load_study
 from gisearch.search.trial import trial_name
+from gisearch.tracking.config import TrackingConfig
 from gisearch.training.experiment import CONFIG_FILE
 
 SWEEP_FILE = "sweep.yaml"
@@ -97,6 +99,11 @@ class SweepResults:
     def best(self) -> TrialRow | None:
         """The trial with the best value."""
         return self.rows[0] if self.rows and self.rows[0].value is not None else None
+
+    @property
+    def tracking(self) -> TrackingConfig:
+        """Where the sweep was recorded."""
+        return build(TrackingConfig, self.facts.get("tracking", {}))
 
     def count(self, status: str) -> int:
         """Return the number of trials with a status."""
@@ -221,6 +228,29 @@ def write_runs(folder: Path, parent: str | None, children: Mapping[int, str]) ->
     """Write which MLflow run belongs to which trial."""
     runs = {"parent": parent, "children": children}
     (folder / RUNS_FILE).write_text(json.dumps(runs, indent=1))
+
+
+def numbered_folder(results_dir: str, name: str) -> Path:
+    """Make and return a new folder in the results folder: the name, or the name with the first free number.
+
+    Raises:
+        ConfigError: the results folder cannot be written.
+    """
+    root, number = Path(results_dir), 1
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        while True:
+            folder = root / (name if number == 1 else f"{name}-{number}")
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                if not root.is_dir():
+                    raise
+                number += 1
+                continue
+            return folder
+    except OSError as error:
+        raise ConfigError(f"results.dir: cannot write to {root}: {error.strerror}.") from None
 
 
 def find_results(name: str, results_dir: str) -> Path:

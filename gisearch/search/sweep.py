@@ -14,9 +14,10 @@ import yaml
 from optuna.trial import TrialState
 from rich.console import Console
 
+from gisearch.config import to_plain
 from gisearch.data.dataset import Dataset
 from gisearch.data.load import load_dataset
-from gisearch.errors import ConfigError, DataError
+from gisearch.errors import DataError
 from gisearch.search.cluster import concurrency, ray_session, trial_resources
 from gisearch.search.conclusion import conclude
 from gisearch.search.housekeeping import Housekeeper
@@ -24,7 +25,14 @@ from gisearch.search.ledger import Ledger, open_study
 from gisearch.search.plan import SweepPlan
 from gisearch.search.progress import ProgressView
 from gisearch.search.recorder import Recorder, start_tracking, sweep_question
-from gisearch.search.results import SPACE_FILE, SWEEP_FILE, SweepResults, load_results, read_facts
+from gisearch.search.results import (
+    SPACE_FILE,
+    SWEEP_FILE,
+    SweepResults,
+    load_results,
+    numbered_folder,
+    read_facts,
+)
 from gisearch.search.scheduler import build_scheduler
 from gisearch.search.searcher import LedgerSearcher, Observer
 from gisearch.search.trial import run_trial
@@ -52,28 +60,6 @@ class SweepOutcome:
     messages: tuple[str, ...]
 
 
-def new_folder(plan: SweepPlan) -> Path:
-    """Return a folder for a new sweep: its name, or its name with the first free number.
-
-    Raises:
-        ConfigError: the results folder cannot be written.
-    """
-    root = Path(plan.config.results.dir)
-    name, number = plan.config.name, 1
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        while True:
-            folder = root / (name if number == 1 else f"{name}-{number}")
-            try:
-                folder.mkdir()
-            except FileExistsError:
-                number += 1
-                continue
-            return folder
-    except OSError as error:
-        raise ConfigError(f"results.dir: cannot write to {root}: {error.strerror}.") from None
-
-
 def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) -> SweepOutcome:
     """Run a sweep, or continue the one in ``folder``.
 
@@ -96,7 +82,7 @@ def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) 
         store = opening.result()
     resumed = folder is not None
     if folder is None:
-        folder = new_folder(plan)
+        folder = numbered_folder(plan.config.results.dir, plan.config.name)
         _write_facts(folder, plan, dataset, objective)
     elif read_facts(folder)["data"] != dataset.digest():
         raise DataError(f"the data has changed since {folder} was started; a sweep compares on equal data.")
@@ -202,6 +188,7 @@ def _write_facts(folder: Path, plan: SweepPlan, dataset: Dataset, objective: Obj
         "overrides": list(plan.overrides),
         "max_epochs": plan.max_epochs,
         "space": [p.path for p in plan.space.parameters],
+        "tracking": to_plain(plan.config.tracking),
         "provenance": collect_provenance(),
     }
     shutil.copyfile(plan.source, folder / SPACE_FILE)

@@ -14,7 +14,7 @@ from gisearch.tracking.redact import redact_text
 from gisearch.tracking.store import PARENT_TAG, STATUS_TAG, Store
 
 _VIEW_TAG = "mlflow.sharedViewState."
-_METRICS = ("objective", "seconds", "epochs", "parameters", "peak_memory_mb")
+_COSTS = ("epochs", "seconds", "parameters", "peak_memory_mb")
 _PARAMETERS = 16
 _LOCAL_SERVER = "http://127.0.0.1:5000"  # where `mlflow ui` listens unless told otherwise
 
@@ -31,9 +31,9 @@ def save_view(store: Store, parent_run_id: str, searched: Sequence[str], *, maxi
     Raises:
         Exception: whatever MLflow raises.
     """
-    columns = {f"metrics.`{name}`": 105 for name in _METRICS}
-    columns[f"tags.`{STATUS_TAG}`"] = 115
-    columns |= {f"params.`{name}`": min(230, 40 + 7 * len(name)) for name in searched[:_PARAMETERS]}
+    columns = {"metrics.`objective`": 105, f"tags.`{STATUS_TAG}`": 115}  # widths in pixels
+    columns |= {f"params.`{name}`": min(180, 30 + 7 * len(name)) for name in searched[:_PARAMETERS]}
+    columns |= {f"metrics.`{name}`": 100 for name in _COSTS}
     state = {
         "searchFilter": f"tags.`{PARENT_TAG}` = '{parent_run_id}'",
         "orderByKey": "metrics.`objective`",

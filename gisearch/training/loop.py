@@ -21,7 +21,7 @@ from gisearch.models.base import Model
 from gisearch.models.batch import GenotypeBatch
 from gisearch.seeding import child_seed
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
-from gisearch.training.metrics import Objective, score
+from gisearch.training.metrics import Objective, load_metrics, score
 from gisearch.training.optimizer import OptimizerConfig
 from gisearch.training.target import TargetScale
 
@@ -143,6 +143,7 @@ class Trainer:
         """
         torch.manual_seed(child_seed(self.seed, "dropout"))
         self._restore()
+        load_metrics()
         while not self._finished():
             started = time.perf_counter()
             loss = self._train_epoch(self.progress.epoch + 1)

@@ -67,6 +67,11 @@ class Objective:
         return value > than if self.mode == "max" else value < than
 
 
+def load_metrics() -> None:
+    """Import torchmetrics now, which takes seconds, so that no epoch is timed with it."""
+    import torchmetrics.functional  # noqa: F401
+
+
 def score(kind: str, predicted: Tensor, measured: Tensor) -> dict[str, float]:
     """Return every metric of one set of predictions; without a prefix, and without the loss.
 

@@ -46,7 +46,7 @@ def read_biogrid(
     ours = np.logical_and.reduce([frame[column].astype(str) == str(organism) for column in organisms])
     wanted = (frame[kind].astype(str).str.lower() == interaction).to_numpy()
     if not (ours & wanted).any():
-        found = ", ".join(sorted(map(str, frame[organisms[0]].cat.categories))[:5])
+        found = ", ".join(sorted(set(frame[organisms[0]].astype(str)))[:5])
         raise DataError(
             f"{table.path}: no {interaction} interaction of organism {organism}; "
             f"the file's organisms are {found}."

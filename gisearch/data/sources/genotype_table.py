@@ -108,12 +108,14 @@ def _label_columns(table: Table, labels: Mapping[str, str] | None) -> dict[str, 
         columns = {name: column for name in _LABELS if (column := table.find(name))}
     else:
         columns = {name: table.require(column) for name, column in labels.items()}
-    extras = {}
+    complete = {}
     for name, column in columns.items():
-        for extra in _EXTRAS:
-            if found := table.find(f"{column}{extra}", f"{name}{extra}"):
-                extras[f"{name}{extra}"] = found
-    return extras | columns
+        complete[name] = column
+        for extra in (f"{name}{ending}" for ending in _EXTRAS):
+            found = table.find(extra.replace(name, column), extra)
+            if found and extra not in columns:
+                complete[extra] = found
+    return complete
 
 
 def _check_binary(

@@ -7,6 +7,7 @@ row per transcription factor and one column per gene, both separated by semicolo
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def read_regulation(path: str | Path, name: str) -> NamedEdges:
     elif len(table.columns) == 2:
         headerless = open_table(path, what, has_header=False)
         edges = _pairs_of_columns(headerless, name, ["1", "2"], ["1", "2"])
-    elif len(table.columns) > 3 and table.separator != " ":
+    elif table.separator == ";" or _has_flags(table):
         edges = _read_matrix(table, name)
     else:
         table.require(*_STANDARD[0])
@@ -68,6 +69,14 @@ def _pairs_of_columns(table: Table, name: str, first: list[str], second: list[st
     pairs = np.where(codes[:, :2] < 0, codes[:, 2:], codes[:, :2])
     check_named(pairs, table, frame, first)
     return NamedEdges(name, table.path, _genes_of_proteins(vocabulary), pairs, directed=True)
+
+
+def _has_flags(table: Table) -> bool:
+    """Return whether the first row after the header holds a name and then only 0 and 1."""
+    with open_bytes(table.path) as stream:
+        row = next(itertools.islice(stream, table.lines_before, None), b"").decode(errors="replace")
+    cells = [cell.strip().strip('"') for cell in row.strip("\r\n").split(table.separator)]
+    return len(cells) > 2 and set(cells[1:]) <= {"0", "1"}
 
 
 def _read_matrix(table: Table, name: str) -> NamedEdges:

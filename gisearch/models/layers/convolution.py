@@ -68,6 +68,7 @@ class GATv2(nn.Module):
         hidden = nn.functional.leaky_relu(from_rows + targets[neighbours.row], self.negative_slope)
         logits = (hidden * self.attention[network]).sum(-1)
         weights = softmax(logits, ptr=neighbours.offsets)
-        total = sources.new_zeros(num_networks * num_genes, self.heads, width // self.heads)
-        total = total.index_add(0, neighbours.row, from_rows * weights.unsqueeze(-1))
+        messages = from_rows * weights.unsqueeze(-1)
+        total = messages.new_zeros(num_networks * num_genes, self.heads, width // self.heads)
+        total = total.index_add(0, neighbours.row, messages)
         return total.view(num_networks, num_genes, width) + self.bias

@@ -43,8 +43,10 @@ class AttentionalPooling(nn.Module):
         """Pool the wild type, and every mutant without its deleted genes.
 
         With gate weights a_n of the wild type (summing to one) and features f_n, leaving out the set P gives
-        z_i = (z_w - sum a_p f_p) / (1 - sum a_p), hence z_w - z_i = sum a_p (f_p - z_w) / (1 - sum a_p):
-        the difference in O(|P|), and without subtracting two nearly equal vectors.
+        z_i = (z_w - sum a_p f_p) / (1 - sum a_p) and z_w - z_i = sum a_p (f_p - z_i): O(|P|) per genotype,
+        and without subtracting two nearly equal vectors. The sums over kept genes are corrected from those
+        over all but the K heaviest genes, which are then added where they are kept. So what is subtracted
+        never exceeds what remains, and the result is accurate even where P holds nearly all the weight.
 
         Args:
             genes: wild-type gene embeddings, [N, h].
@@ -54,8 +56,17 @@ class AttentionalPooling(nn.Module):
         weights = torch.softmax(self.gate(genes).squeeze(-1), dim=0)
         features = self.transform(genes)
         wild_type = weights @ features
+        heavy = weights.topk(min(deleted.shape[1], len(weights))).indices
+        light = weights.index_fill(0, heavy, 0.0)
+        is_lost = (present.unsqueeze(2) & (deleted.unsqueeze(2) == heavy)).any(1)
+        heavy_kept = torch.where(is_lost, 0.0, weights[heavy])
+        light_lost = torch.where(present, light[deleted], 0.0)
+        deleted_features = features[deleted]
+        kept = light.sum() + heavy_kept.sum(1) - light_lost.sum(1)
+        kept_sum = light @ features + heavy_kept @ features[heavy]
+        kept_sum = kept_sum - (light_lost.unsqueeze(-1) * deleted_features).sum(1)
+        # A cell without any weight left has no mutant; the bound keeps it finite.
+        mutant = kept_sum / kept.clamp_min(torch.finfo(kept.dtype).tiny).unsqueeze(-1)
         lost = torch.where(present, weights[deleted], 0.0).unsqueeze(-1)
-        # A cell whose pooled weight is deleted altogether has no mutant; the bound keeps it finite.
-        kept = (1 - lost.sum(1)).clamp_min(1e-6)
-        difference = (lost * (features[deleted] - wild_type)).sum(1) / kept
+        difference = (lost * (deleted_features - mutant)).sum(1)
         return PooledCell(wild_type.unsqueeze(0), difference)

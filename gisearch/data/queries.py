@@ -1,0 +1,122 @@
+"""Genotypes to score: a table in, the same table with scores out."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+import numpy.typing as npt
+
+from gisearch.data.gene_names import GeneNames
+from gisearch.data.genotypes import MAX_DELETIONS
+from gisearch.errors import DataError, nearest_name
+
+GENE_COLUMNS = tuple(f"gene{i}" for i in range(1, MAX_DELETIONS + 1))
+SCORE_COLUMNS = ("score", "std")
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Genotypes to score, as they were asked for.
+
+    Attributes:
+        columns: the input's columns.
+        rows: the input's rows, as text.
+        table: deleted gene indices, int64 [n, 3], padded with -1.
+        delimiter: what separated the input's columns.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    table: npt.NDArray[np.int64]
+    delimiter: str
+
+
+def read_queries(path: Path, names: GeneNames) -> Queries:
+    """Read genotypes from CSV or TSV with columns gene1, gene2 and gene3 (the last two may be missing).
+
+    Raises:
+        DataError: the file or a column is missing, a gene is unknown or repeated, or a row has none.
+    """
+    try:
+        text = (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode("utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(f"no genotype table at {path}.") from None
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read the genotype table {path}: {error}.") from None
+    lines = text.splitlines()
+    if not lines:
+        raise DataError(f"the genotype table {path} is empty; expected the columns {', '.join(GENE_COLUMNS)}.")
+    delimiter = "\t" if "\t" in lines[0] else ","
+    header, *rows = csv.reader(lines, delimiter=delimiter)
+    columns = [name.strip() for name in header]
+    lowered = [name.lower() for name in columns]
+    if GENE_COLUMNS[0] not in lowered:
+        raise DataError(
+            f"{path}, line 1: the column {GENE_COLUMNS[0]!r} is missing (found: {', '.join(columns)}); expected "
+            f"{', '.join(GENE_COLUMNS)}.{nearest_name(GENE_COLUMNS[0], columns)}"
+        )
+    for name in SCORE_COLUMNS:
+        if name in lowered:
+            raise DataError(f"{path}, line 1: the column {name!r} is what the scores are written to; rename it.")
+    places = [lowered.index(name) for name in GENE_COLUMNS if name in lowered]
+    table = np.full((len(rows), MAX_DELETIONS), -1, dtype=np.int64)
+    for i, row in enumerate(rows):
+        line = i + 2
+        if len(row) != len(columns):
+            raise DataError(f"{path}, line {line}: expected {len(columns)} columns, got {len(row)}.")
+        try:
+            genes = sorted(names.index_of(row[place]) for place in places if row[place].strip())
+        except DataError as error:
+            raise DataError(f"{path}, line {line}: {error}") from None
+        if not genes:
+            raise DataError(f"{path}, line {line}: expected at least one deleted gene, got none.")
+        if len(set(genes)) < len(genes):
+            raise DataError(f"{path}, line {line}: the same gene is deleted twice.")
+        table[i, : len(genes)] = genes
+    if not rows:
+        raise DataError(f"the genotype table {path} has no rows to score.")
+    return Queries(tuple(columns), tuple(map(tuple, rows)), table, delimiter)
+
+
+def write_scores(
+    queries: Queries,
+    scores: npt.NDArray[np.float32],
+    std: npt.NDArray[np.float32] | None,
+    path: Path | None,
+) -> None:
+    """Write the input's columns with ``score`` (and ``std``); to standard output without a path.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    with _writable(path) as file:
+        delimiter = queries.delimiter
+        if path is not None and path.suffix in (".csv", ".tsv"):
+            delimiter = "\t" if path.suffix == ".tsv" else ","
+        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        writer.writerow([*queries.columns, *SCORE_COLUMNS[: 1 if std is None else 2]])
+        for i, row in enumerate(queries.rows):
+            spread = [] if std is None else [f"{std[i]:.6g}"]
+            writer.writerow([*row, f"{scores[i]:.6g}", *spread])
+
+
+@contextmanager
+def _writable(path: Path | None) -> Iterator[TextIO]:
+    if path is None:
+        yield sys.stdout
+        return
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        temporary.replace(path)
+    except OSError as error:
+        raise DataError(f"cannot write the scores to {path}: {error.strerror}.") from None

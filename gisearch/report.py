@@ -1,0 +1,53 @@
+"""``python -m gisearch.report NAME``: leaderboard, which choices mattered, figures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from gisearch.command_line import run
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    result = argparse.ArgumentParser(prog="gisearch report", description="What a sweep found.")
+    result.add_argument("name", help="the sweep's name in the results folder, or its folder")
+    result.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    result.add_argument("--top", type=int, default=10, metavar="N", help="trials in the leaderboard")
+    result.add_argument("--results-dir", default="results", metavar="DIR", help="the results folder")
+    return result
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command.
+
+    Raises:
+        GisearchError: there is no such sweep.
+    """
+    arguments = parser().parse_args(list(argv))
+
+    from gisearch.search.results import find_results, load_results
+
+    results = load_results(find_results(arguments.name, arguments.results_dir))
+    if arguments.json:
+        print(json.dumps(results.as_json(), indent=2))
+        return 0
+
+    from gisearch.search.conclusion import draw
+    from gisearch.search.presentation import print_effects, print_results, terminal
+
+    console = terminal()
+    print_results(results, results.tracking, console, top=arguments.top)
+    print_effects(results, console)
+    drawn = draw(results)
+    if drawn:
+        console.print("\nFigures:", highlight=False)
+        for path in drawn.values():
+            console.print(f"  {path}", highlight=False, soft_wrap=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

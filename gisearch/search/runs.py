@@ -1,0 +1,92 @@
+"""Training runs and trained models by name: where they lie, and what configuration they have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gisearch.composition import parse_overrides
+from gisearch.config import assign, build, flatten, to_plain
+from gisearch.errors import ConfigError, nearest_name
+from gisearch.search.plan import compose_experiment
+from gisearch.search.results import BEST_FOLDER, TRIALS_FOLDER, find_results, numbered_folder
+from gisearch.training.checkpoint import BEST
+from gisearch.training.experiment import CONFIG_FILE, ExperimentConfig, load_config
+
+# Keys of the configuration that are about a run and not about its numbers.
+_RUN_KEYS = ("name", "results.")
+
+
+def resolve_experiment(
+    config_file: str | None, overrides: Sequence[str]
+) -> tuple[ExperimentConfig, str, str]:
+    """Return an experiment with its run's name and the results folder.
+
+    Args:
+        config_file: a ``config.yaml`` of a trial or training run; None composes from ``conf/``.
+        overrides: overrides of either.
+
+    Raises:
+        ConfigError: the file or an override is wrong.
+    """
+    if config_file is None:
+        config, sweep = compose_experiment(["name=train", *overrides])
+        return config, sweep.name, sweep.results.dir
+    about_run = [o for o in overrides if o.startswith(_RUN_KEYS)]
+    _, sweep = compose_experiment(["name=train", *about_run])
+    config = load_config(Path(config_file))
+    changes = parse_overrides([o for o in overrides if o not in about_run])
+    known = flatten(to_plain(config))
+    for path in changes:
+        if path not in known:
+            raise ConfigError(f"unknown key {path!r} for {config_file}.{nearest_name(path, known)}")
+    return build(ExperimentConfig, assign(to_plain(config), changes)), sweep.name, sweep.results.dir
+
+
+def new_run(results_dir: str, name: str) -> Path:
+    """Make the folder of a new training run.
+
+    Raises:
+        ConfigError: the results folder cannot be written.
+    """
+    return numbered_folder(results_dir, name)
+
+
+def existing_run(name: str, results_dir: str) -> tuple[Path, ExperimentConfig]:
+    """Return the folder and configuration of a training run to continue.
+
+    Raises:
+        ConfigError: there is no such run.
+    """
+    folder = find_results(name, results_dir)
+    return folder, load_config(folder / CONFIG_FILE)
+
+
+def find_model(run: str, results_dir: str) -> Path:
+    """Return the folder of a trained model.
+
+    Args:
+        run: a sweep (its best trial), ``SWEEP/TRIAL``, a training run, or a folder.
+        results_dir: the results folder.
+
+    Raises:
+        ConfigError: there is none, or its checkpoint has been removed.
+    """
+    sweep, _, trial = run.strip("/").rpartition("/")
+    folder: Path | None = None
+    if sweep and trial.startswith("t") and trial[1:].isdigit() and not Path(run).is_dir():
+        root = find_results(sweep, results_dir) / TRIALS_FOLDER
+        folder = root / trial
+        if not folder.is_dir():
+            known = sorted(p.name for p in root.glob("t*"))
+            raise ConfigError(f"the sweep {sweep!r} has no trial {trial!r}.{nearest_name(trial, known)}")
+    else:
+        found = find_results(run, results_dir)
+        folder = found / BEST_FOLDER if (found / BEST_FOLDER).is_dir() else found
+    if not (folder / BEST).is_file():
+        raise ConfigError(
+            f"{folder} holds no trained model ({BEST}); checkpoints of losing trials are removed "
+            "(search.keep_checkpoints), train again with python -m gisearch.train --config "
+            f"{folder / CONFIG_FILE}."
+        )
+    return folder

@@ -1,0 +1,21 @@
+"""Every figure of a sweep, from plain data.
+
+Each function returns a matplotlib figure; :func:`save` writes it as PNG.
+"""
+
+from gisearch.tracking.plot_curves import Curve, learning_curves
+from gisearch.tracking.plot_parallel import parallel_coordinates
+from gisearch.tracking.plot_parameters import choice_effects, parameter_importance
+from gisearch.tracking.plot_predictions import predicted_against_true, score_distribution_by_class
+from gisearch.tracking.plot_style import save
+
+__all__ = [
+    "Curve",
+    "choice_effects",
+    "learning_curves",
+    "parallel_coordinates",
+    "parameter_importance",
+    "predicted_against_true",
+    "save",
+    "score_distribution_by_class",
+]

@@ -1,0 +1,60 @@
+"""What all tests share: a quiet, single-threaded environment, a tiny cell, and the real data where it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+# Before anything imports these libraries: they read the environment once. One thread, because the tensors
+# of tests are too small to share and several threads add up in no fixed order.
+os.environ.update(
+    {
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "MPLBACKEND": "Agg",
+    }
+)
+
+import pytest  # noqa: E402
+
+if TYPE_CHECKING:
+    from gisearch.data.cell_graph import CellGraph
+    from gisearch.data.dataset import Dataset
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def yeast_root() -> Path:
+    """The folder of real yeast data; tests that ask for it are skipped where there is none."""
+    given = os.environ.get("GISEARCH_YEAST_DATA")
+    root = Path(given) if given else REPOSITORY.parent / "shared" / "data" / "yeast"
+    if not root.is_dir():
+        pytest.skip("the real yeast tables are not here (set GISEARCH_YEAST_DATA to their folder)")
+    return root
+
+
+@pytest.fixture(scope="session")
+def make_dataset() -> Callable[..., Dataset]:
+    """Load a dataset from data overrides: ``make_dataset("data=demo_tiny", "data.target=fitness")``."""
+    from gisearch.data.config import compose_data
+    from gisearch.data.load import load_dataset
+
+    return lambda *overrides: load_dataset(compose_data(overrides))
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(make_dataset: Callable[..., Dataset]) -> Dataset:
+    """The demo cell at its tiny size: 40 genes, three networks, interactions of double and triple deletions."""
+    return make_dataset("data=demo_tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_cell(tiny_dataset: Dataset) -> CellGraph:
+    """The tiny dataset's cell graph."""
+    return tiny_dataset.cell

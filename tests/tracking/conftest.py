@@ -1,0 +1,68 @@
+"""A tracking store per test: MLflow's migrations take seconds, so one empty database is copied."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gisearch.tracking.config import TrackingConfig
+from gisearch.tracking.store import Store, open_store
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
+    open_store(TrackingConfig(uri=f"sqlite:///{path}", experiment="unused"))
+    return path
+
+
+@pytest.fixture
+def tracking(empty_database: Path, tmp_path: Path) -> TrackingConfig:
+    path = tmp_path / "mlflow.db"
+    shutil.copy(empty_database, path)
+    return TrackingConfig(uri=f"sqlite:///{path}", experiment="test")
+
+
+@pytest.fixture
+def store(tracking: TrackingConfig) -> Store:
+    opened = open_store(tracking)
+    assert opened is not None
+    return opened
+
+
+class Flaky:
+    """An MlflowClient that can be cut off, or made to refuse single methods."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.down = threading.Event()
+        self.open = threading.Event()
+        self.open.set()
+        self.broken: set[str] = set()
+        self.after: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.client, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            assert self.open.wait(60)
+            if self.down.is_set() or name in self.broken:
+                raise ConnectionError("Connection refused")
+            result = method(*args, **kwargs)
+            if name in self.after:
+                self.after.discard(name)
+                raise TimeoutError("timed out")  # the write arrived, its answer did not
+            return result
+
+        return call
+
+
+@pytest.fixture
+def flaky(store: Store) -> Flaky:
+    wrapped = Flaky(store.client)
+    store.client = wrapped
+    return wrapped
