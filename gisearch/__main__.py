@@ -36,7 +36,9 @@ def dispatch(argv: Sequence[str]) -> int:
         return 0
     verb, *rest = argv
     if verb not in VERBS:
-        raise ConfigError(f"unknown verb {verb!r}; expected one of {', '.join(VERBS)}.{nearest_name(verb, VERBS)}")
+        raise ConfigError(
+            f"unknown verb {verb!r}; expected one of {', '.join(VERBS)}.{nearest_name(verb, VERBS)}"
+        )
     module = importlib.import_module("gisearch.data.__main__" if verb == "data" else f"gisearch.{verb}")
     code: int | None = module.main(rest)
     return code or 0

@@ -29,12 +29,14 @@ def defaults_of(cls: type) -> dict[str, Any]:
     return values
 
 
-def compose(overrides: Sequence[str], nodes: Mapping[str, Any], primary: str | Mapping[str, Any]) -> dict[str, Any]:
+def compose(
+    overrides: Sequence[str], nodes: Mapping[str, Any], primary: str | Mapping[str, Any]
+) -> dict[str, Any]:
     """Compose a configuration and return it as plain nested values.
 
     Args:
         overrides: Hydra overrides, the later ones winning: ``data=yeast``, ``model.hidden_dim=32``.
-        nodes: configuration nodes by ``group/name``, such as ``trainer/default``, beside the files of ``conf/``.
+        nodes: configuration nodes by ``group/name``, such as ``trainer/default``, beside ``conf/``'s files.
         primary: the name of the primary file in ``conf/``, or the primary node itself.
 
     Raises:
@@ -61,7 +63,8 @@ def compose(overrides: Sequence[str], nodes: Mapping[str, Any], primary: str | M
         with initialize_config_dir(str(folder.resolve()), version_base="1.3"):
             composed = hydra_compose(primary, overrides=_last_choices(overrides))
         values = OmegaConf.to_container(composed, resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    # Hydra reports an option that is no name, such as data=3, as a plain ValueError.
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(_explain(error, overrides, nodes, primary)) from None
     assert isinstance(values, dict)
     return _without_missing({str(key): value for key, value in values.items()})
@@ -74,13 +77,18 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
         ConfigError: broken syntax.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, OverrideParseException
 
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
-        return {override.get_key_element().lstrip("+"): override.value() for override in parsed}
+    except OverrideParseException as error:
+        raise ConfigError(_broken(error.override)) from None
     except HydraException as error:
-        raise ConfigError(f"cannot read the overrides: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"cannot read the overrides: {str(error).splitlines()[0]}.") from None
+    for override in parsed:
+        if override.is_sweep_override():
+            raise ConfigError(f"{override.input_line}: several values; expected one, or a list in brackets.")
+    return {override.get_key_element().lstrip("+"): override.value() for override in parsed}
 
 
 def group_options(group: str, nodes: Mapping[str, Any]) -> list[str]:
@@ -105,12 +113,14 @@ def _without_missing(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _explain(
-    error: Exception, overrides: Sequence[str], nodes: Mapping[str, Any], primary: str
-) -> str:
+def _explain(error: Exception, overrides: Sequence[str], nodes: Mapping[str, Any], primary: str) -> str:
+    from hydra.errors import OverrideParseException
+
     message = str(error)
+    if isinstance(error, OverrideParseException):
+        return _broken(error.override)
     if match := re.search(r"Could not find '([^']+)'|In '.*': Could not find '([^']+)'", message):
-        group, _, option = (match[1] or match[2]).rpartition("/")
+        group, _, option = (match[1] or match[2]).partition("/")
         options = group_options(group, nodes)
         return (
             f"{group}={option}: unknown option; expected one of {', '.join(options)}."
@@ -127,9 +137,11 @@ def _explain(
     return f"cannot compose the configuration: {first}"
 
 
-def _known_paths(
-    wrong: str, overrides: Sequence[str], nodes: Mapping[str, Any], primary: str
-) -> list[str]:
+def _broken(override: str) -> str:
+    return f"cannot read {override!r}: expected key=value, such as model.hidden_dim=32 or data=demo."
+
+
+def _known_paths(wrong: str, overrides: Sequence[str], nodes: Mapping[str, Any], primary: str) -> list[str]:
     """Return every dotted path of the configuration without the values that were overridden."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir

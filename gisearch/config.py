@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 @cache
-def _adapter(cls: type[T]) -> TypeAdapter[T]:
+def _adapter(cls: Any) -> TypeAdapter[Any]:
     return TypeAdapter(cls)
 
 
@@ -42,9 +42,15 @@ def build(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     """
     try:
         # As JSON, because strict validation of Python values wants instances where files hold mappings.
-        return _adapter(cls).validate_json(json.dumps(values))
+        # What JSON does not know, such as the dates of YAML, is text to a configuration.
+        text = json.dumps(values, default=str)
+    except TypeError as error:
+        raise ConfigError(f"{where or 'the configuration'}: expected plain values only; {error}.") from None
+    try:
+        config: T = _adapter(cast(Any, cls)).validate_json(text)
     except ValidationError as error:
-        raise ConfigError(_explain(cls, error.errors()[0], where)) from None
+        raise ConfigError(_explain(cls, error.errors(), where)) from None
+    return config
 
 
 def to_plain(config: Any) -> dict[str, Any]:
@@ -78,10 +84,29 @@ def assign(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
 
 def field_names(cls: Any, path: str = "") -> list[str]:
     """Return the valid keys of the (possibly union) configuration ``cls`` below a dotted path."""
-    level: list[type] = list(_dataclasses_in(cls))
+    level = [cls]
     for part in filter(None, path.split(".")):
-        level = [inner for outer in level for inner in _dataclasses_in(_hints(outer).get(part))]
-    return list(dict.fromkeys(field.name for outer in level for field in dataclasses.fields(outer)))
+        level = _below(level, part)
+    classes = [inner for annotation in level for inner in _dataclasses_in(annotation)]
+    return list(dict.fromkeys(field.name for outer in classes for field in dataclasses.fields(outer)))
+
+
+def _below(level: list[Any], part: str) -> list[Any]:
+    """Return the annotations of what lies under the key or index ``part``; none where nothing does."""
+    found: list[Any] = []
+    for annotation in level:
+        origin, arguments = get_origin(annotation), get_args(annotation)
+        if origin is Annotated:
+            found += _below([arguments[0]], part)
+        elif origin in (Union, UnionType):
+            found += _below(list(arguments), part)
+        elif origin is dict:
+            found.append(arguments[1])
+        elif origin is list and part.isdigit():
+            found.append(arguments[0])
+        else:
+            found += [_hints(cls)[part] for cls in _dataclasses_in(annotation) if part in _hints(cls)]
+    return found
 
 
 @cache
@@ -100,23 +125,21 @@ def _dataclasses_in(annotation: Any) -> Iterator[type]:
         yield annotation
 
 
-def _explain(cls: Any, error: ErrorDetails, where: str) -> str:
-    # A union's location carries the tag of the chosen member, which is no key of the file.
-    location: list[str] = []
-    for part in error["loc"]:
-        if isinstance(part, int):
-            location.append(str(part))
-        elif part in field_names(cls, ".".join(location)) or error["type"] in _KEY_ERRORS:
-            location.append(part)
-    if error["type"] in _KEY_ERRORS:
-        location = _strip_tags(cls, [str(part) for part in error["loc"]])
+_UNKNOWN = frozenset({"unexpected_keyword_argument", "extra_forbidden"})
+_MISSING = frozenset({"missing", "missing_argument", "missing_keyword_only_argument"})
+
+
+def _explain(cls: Any, errors: list[ErrorDetails], where: str) -> str:
+    # A misspelt key is often also a missing one: the misspelling is the more useful thing to hear.
+    error = next((error for error in errors if error["type"] in _UNKNOWN), errors[0])
+    location = _location(cls, error)
     path = ".".join(filter(None, [where, *location]))
-    if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+    if error["type"] in _UNKNOWN:
         valid = field_names(cls, ".".join(location[:-1]))
         parent = ".".join(filter(None, [where, *location[:-1]]))
         hint = nearest_name(location[-1], valid) or f" Valid keys: {', '.join(valid)}."
         return f"unknown key {location[-1]!r} in {parent or 'the configuration'}.{hint}"
-    if error["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
+    if error["type"] in _MISSING:
         return f"{path}: a value is required."
     if error["type"] == "union_tag_invalid":
         context = error["ctx"]
@@ -126,31 +149,31 @@ def _explain(cls: Any, error: ErrorDetails, where: str) -> str:
             f"{path}.{key}: unknown value {context['tag']!r}; expected one of {', '.join(valid)}."
             f"{nearest_name(str(context['tag']), valid)}"
         ).lstrip(".")
+    if error["type"] == "union_tag_not_found":
+        key = ".".join(filter(None, [path, str(error["ctx"]["discriminator"]).strip("'")]))
+        return f"{key}: a value is required."
     if error["type"] == "value_error":
         message = str(error["ctx"]["error"])
         return f"{path}: {message}" if path else message
     hint = ""
     if error["type"] == "literal_error":
-        valid = [option.strip("' ") for option in str(error["ctx"]["expected"]).replace(" or ", ",").split(",")]
+        valid = [
+            option.strip("' ") for option in str(error["ctx"]["expected"]).replace(" or ", ",").split(",")
+        ]
         hint = nearest_name(str(error["input"]), valid)
     message = error["msg"].replace("Input should be ", "expected ")
     return f"{path}: {message}, got {error['input']!r}.{hint}"
 
 
-_KEY_ERRORS = frozenset(
-    {
-        "unexpected_keyword_argument",
-        "extra_forbidden",
-        "missing",
-        "missing_argument",
-        "missing_keyword_only_argument",
-    }
-)
-
-
-def _strip_tags(cls: Any, location: list[str]) -> list[str]:
-    kept: list[str] = []
-    for part in location[:-1]:
-        if part in field_names(cls, ".".join(kept)):
-            kept.append(part)
-    return [*kept, location[-1]]
+def _location(cls: Any, error: ErrorDetails) -> list[str]:
+    """Return where the error is, without the tags of unions, which are no keys of the file."""
+    location: list[str] = []
+    level: list[Any] = [cls]
+    *parents, last = [str(part) for part in error["loc"]] or [""]
+    for part in parents:
+        if inner := _below(level, part):
+            location.append(part)
+            level = inner
+    if _below(level, last) or error["type"] in _UNKNOWN | _MISSING:
+        location.append(last)
+    return location

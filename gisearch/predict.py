@@ -21,7 +21,9 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("run", help="a sweep (its best trial), SWEEP/TRIAL, a training run, or a folder")
     result.add_argument("genotypes", help="a CSV or TSV table, possibly gzipped")
-    result.add_argument("-o", "--output", metavar="FILE", help="where the scores go (default: standard output)")
+    result.add_argument(
+        "-o", "--output", metavar="FILE", help="where the scores go (default: standard output)"
+    )
     result.add_argument("--results-dir", default="results", metavar="DIR", help="the results folder")
     return result
 
@@ -46,7 +48,9 @@ def main(argv: Sequence[str]) -> int:
     trained = load_trained(folder, dataset)
     scores, std = trained.predict(GenotypeBatch.from_table(queries.table))
     spread = None if std is None else std.numpy()
-    write_scores(queries, scores.numpy(), spread, None if arguments.output is None else Path(arguments.output))
+    write_scores(
+        queries, scores.numpy(), spread, None if arguments.output is None else Path(arguments.output)
+    )
     if arguments.output is not None:
         print(f"{len(queries.table):,} genotypes scored by {folder}: {arguments.output}", file=sys.stderr)
     return 0

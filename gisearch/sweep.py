@@ -27,7 +27,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("space", nargs="?", help="a search-space file, or the name of a shipped one")
     result.add_argument("overrides", nargs="*", metavar="key=value", help="configuration overrides")
     result.add_argument("--resume", metavar="NAME", help="continue an interrupted sweep")
-    result.add_argument("--dry-run", action="store_true", help="check everything, show the plan, start nothing")
+    result.add_argument(
+        "--dry-run", action="store_true", help="check everything, show the plan, start nothing"
+    )
     return result
 
 
@@ -54,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
     if arguments.resume is not None:
         plan, folder = _resumed_plan(arguments.resume, overrides)
     else:
-        plan = plan_sweep(find_search_space(arguments.space), overrides)
+        plan = plan_sweep(find_search_space(str(arguments.space)), overrides)
     if arguments.dry_run:
         _show_plan(plan, console)
         return 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gisearch.command_line import run
@@ -24,7 +23,9 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("overrides", nargs="*", metavar="key=value", help="configuration overrides")
     result.add_argument("--config", metavar="FILE", help="a config.yaml that a trial or a training run wrote")
-    result.add_argument("--dry-run", action="store_true", help="show the resolved configuration, train nothing")
+    result.add_argument(
+        "--dry-run", action="store_true", help="show the resolved configuration, train nothing"
+    )
     result.add_argument("--resume", metavar="NAME", help="continue an interrupted training run")
     return result
 
@@ -57,9 +58,17 @@ def main(argv: Sequence[str]) -> int:
     objective = Objective.resolve(config.objective, dataset.target)
     parameters = build_model(config, dataset).num_parameters()
     folder = folder or new_run(results_dir, name)
-    print(f"{config.model.name} with {parameters['total']:,} parameters, {_sizes(config, dataset)}; writing {folder}")
-    result = run_experiment(config, dataset, folder=folder, report=lambda epoch: _show(epoch, config, objective.metric))
-    print(f"best {objective.metric} = {result.value:.4f} at epoch {result.best_epoch} of {result.epochs}, {result.seconds:.1f} s")
+    print(
+        f"{config.model.name} with {parameters['total']:,} parameters, {_sizes(config, dataset)}; "
+        f"writing {folder}"
+    )
+    result = run_experiment(
+        config, dataset, folder=folder, report=lambda epoch: _show(epoch, config, objective.metric)
+    )
+    print(
+        f"best {objective.metric} = {result.value:.4f} at epoch {result.best_epoch} of {result.epochs}, "
+        f"{result.seconds:.1f} s"
+    )
     if dataset.noise_ceiling is not None and objective.metric == "val/pearson":
         print(f"noise ceiling of the data: {dataset.noise_ceiling['val']:.4f}")
     for metric, value in result.subgroups.items():

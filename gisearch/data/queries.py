@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import sys
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -46,26 +47,32 @@ def read_queries(path: Path, names: GeneNames) -> Queries:
         DataError: the file or a column is missing, a gene is unknown or repeated, or a row has none.
     """
     try:
-        text = (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode("utf-8-sig")
+        text = (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode(
+            "utf-8-sig"
+        )
     except FileNotFoundError:
         raise DataError(f"no genotype table at {path}.") from None
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"cannot read the genotype table {path}: {error}.") from None
     lines = text.splitlines()
     if not lines:
-        raise DataError(f"the genotype table {path} is empty; expected the columns {', '.join(GENE_COLUMNS)}.")
+        raise DataError(
+            f"the genotype table {path} is empty; expected the columns {', '.join(GENE_COLUMNS)}."
+        )
     delimiter = "\t" if "\t" in lines[0] else ","
     header, *rows = csv.reader(lines, delimiter=delimiter)
     columns = [name.strip() for name in header]
     lowered = [name.lower() for name in columns]
     if GENE_COLUMNS[0] not in lowered:
         raise DataError(
-            f"{path}, line 1: the column {GENE_COLUMNS[0]!r} is missing (found: {', '.join(columns)}); expected "
-            f"{', '.join(GENE_COLUMNS)}.{nearest_name(GENE_COLUMNS[0], columns)}"
+            f"{path}, line 1: the column {GENE_COLUMNS[0]!r} is missing (found: {', '.join(columns)}); "
+            f"expected {', '.join(GENE_COLUMNS)}.{nearest_name(GENE_COLUMNS[0], columns)}"
         )
     for name in SCORE_COLUMNS:
         if name in lowered:
-            raise DataError(f"{path}, line 1: the column {name!r} is what the scores are written to; rename it.")
+            raise DataError(
+                f"{path}, line 1: the column {name!r} is what the scores are written to; rename it."
+            )
     places = [lowered.index(name) for name in GENE_COLUMNS if name in lowered]
     table = np.full((len(rows), MAX_DELETIONS), -1, dtype=np.int64)
     for i, row in enumerate(rows):
@@ -120,3 +127,6 @@ def _writable(path: Path | None) -> Iterator[TextIO]:
         temporary.replace(path)
     except OSError as error:
         raise DataError(f"cannot write the scores to {path}: {error.strerror}.") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass as config_dataclass
 
 from gisearch.config import STRICT
+from gisearch.data.gene_holdout import genes_in, hold_out_genes
 from gisearch.data.genotypes import Genotypes
 from gisearch.errors import DataError
 from gisearch.seeding import child_generator
@@ -27,7 +28,6 @@ Rows: TypeAlias = npt.NDArray[np.int64]
 Unseen: TypeAlias = Literal[1, 2, 3, "all"]
 
 _ATTEMPTS = 8
-_SEARCH_ROWS = 20_000
 
 
 @config_dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -124,7 +124,7 @@ class Split:
             self._check_promise(genotypes, table)
 
     def _check_promise(self, genotypes: Genotypes, table: Rows) -> None:
-        seen = _genes_in(table[self.train])
+        seen = genes_in(table[self.train])
         missing = ~np.isin(table, seen) & (table >= 0)
         wanted = genotypes.order if self.promise == "all" else np.full(len(table), self.promise)
         for name in ("val", "test"):
@@ -179,14 +179,10 @@ def split_genotypes(
     else:
         part, promise = _unseen_parts(table[eligible], label, config, generator), config.unseen
     train, val, test = (np.sort(eligible[part == i]) for i in range(len(PARTS)))
-    unseen = (~np.isin(table, _genes_in(table[train])) & (table >= 0)).sum(1).astype(np.int8)
+    unseen = (~np.isin(table, genes_in(table[train])) & (table >= 0)).sum(1).astype(np.int8)
     split = Split(train, val, test, unseen, dropped=int((part < 0).sum()), promise=promise)
     split.check_leakage(genotypes)
     return split
-
-
-def _genes_in(table: Rows) -> Rows:
-    return np.unique(table[table >= 0])
 
 
 def _random_parts(
@@ -223,7 +219,7 @@ def _unseen_parts(
     best: Rows | None = None
     best_error, problem = np.inf, ""
     for _ in range(_ATTEMPTS):
-        part = _hold_out_genes(table, wanted, config, generator)
+        part = hold_out_genes(table, wanted, (config.val, config.test), generator)
         problem = _problem(part, label) or problem
         if _problem(part, label):
             continue
@@ -236,7 +232,7 @@ def _unseen_parts(
     if best is None:
         raise DataError(
             f"data.split: no choice of held-out genes works ({problem}): raise data.split.val and "
-            "data.split.test, lower data.split.unseen, or use data.split.strategy=random."
+            "data.split.test, ask for fewer unseen genes, or use data.split.strategy=random."
         )
     return best
 
@@ -249,48 +245,3 @@ def _problem(part: Rows, label: npt.NDArray[np.bool_] | None) -> str:
         if label is not None and label[inside].all() == label[inside].any():
             return f"the {name} part holds only one class"
     return ""
-
-
-def _hold_out_genes(table: Rows, wanted: Rows, config: SplitConfig, generator: np.random.Generator) -> Rows:
-    """Hold out the first genes of a random order for validation and the last for testing."""
-    genes = _genes_in(table)
-    rank = np.full(int(table.max()) + 2, -1)  # the last entry serves the padding, -1
-    rank[genes] = generator.permutation(len(genes))
-    ranks = rank[table]
-
-    def assign(ranks: Rows, wanted: Rows, num_val: int, num_test: int) -> Rows:
-        for_val = ((ranks >= 0) & (ranks < num_val)).sum(1)
-        for_test = (ranks >= len(genes) - num_test).sum(1)
-        part = np.full(len(ranks), -1)
-        part[(for_val == 0) & (for_test == 0)] = 0
-        part[(for_val == wanted) & (for_test == 0)] = 1
-        part[(for_test == wanted) & (for_val == 0)] = 2
-        return part
-
-    sample = np.arange(len(table))
-    if len(table) > _SEARCH_ROWS:
-        sample = generator.choice(len(table), _SEARCH_ROWS, replace=False)
-
-    def error(num_val: int, num_test: int) -> tuple[float, int]:
-        part = assign(ranks[sample], wanted[sample], num_val, num_test)
-        count = np.bincount(part + 1, minlength=4)
-        shares = count[1:] / max(1, count[1:].sum())
-        # Among gene counts that meet the fractions about equally well, drop the fewest genotypes.
-        return round(abs(shares[1] - config.val) + abs(shares[2] - config.test), 2), int(count[0])
-
-    best = (1, 1)
-    step = max(1, len(genes) // 2)
-    while True:
-        near = [
-            (best[0] + i * step // 2, best[1] + j * step // 2) for i in range(-2, 3) for j in range(-2, 3)
-        ]
-        near = [(a, b) for a, b in near if a >= 1 and b >= 1 and a + b < len(genes)]
-        best = min(near, key=lambda counts: error(*counts), default=best)
-        if step == 1:
-            break
-        step = (step + 1) // 2
-    part = assign(ranks, wanted, *best)
-    # A gene that is not held out may still have lost all its training genotypes.
-    missing = (~np.isin(table, _genes_in(table[part == 0])) & (table >= 0)).sum(1)
-    part[(part > 0) & (missing != wanted)] = -1
-    return part

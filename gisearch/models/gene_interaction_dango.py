@@ -18,6 +18,7 @@ from gisearch.config import STRICT
 from gisearch.data.cell_graph import CellGraph
 from gisearch.models.base import Model, Prediction
 from gisearch.models.batch import GenotypeBatch
+from gisearch.models.layers.bilinear import BilinearPairs
 from gisearch.models.layers.encoder import Encoder, EncoderConfig
 from gisearch.models.layers.hypersagnn import HyperSAGNN, LocalPredictorConfig
 from gisearch.models.layers.mlp import mlp, robust_init
@@ -33,7 +34,7 @@ class GlobalPredictorConfig:
 
     Attributes:
         num_layers: linear layers of the MLP.
-        dropout: dropout between them.
+        dropout: dropout on z_p and between the layers.
     """
 
     num_layers: int = Field(default=2, ge=1, le=6)
@@ -64,7 +65,7 @@ class GeneInteractionDangoConfig:
 
     def __post_init__(self) -> None:
         heads = {"encoder.num_heads": self.encoder.num_heads}
-        if self.local_predictor.enabled:
+        if self.local_predictor.enabled and self.local_predictor.scorer == "hypersagnn":
             heads["local_predictor.num_heads"] = self.local_predictor.num_heads
         for key, number in heads.items():
             if self.hidden_dim % number:
@@ -93,13 +94,20 @@ class GeneInteractionDango(Model):
         self.encode = perturbation_encoding(config.perturbation)
         self.encoder = Encoder(cell, width, config.encoder)
         self.pooling = AttentionalPooling(width)
-        self.global_predictor = mlp(
-            [width] * config.global_predictor.num_layers + [1], dropout=config.global_predictor.dropout
+        self.global_predictor = nn.Sequential(
+            nn.Dropout(config.global_predictor.dropout),
+            mlp(
+                [width] * config.global_predictor.num_layers + [1],
+                dropout=config.global_predictor.dropout,
+            ),
         )
-        self.local_predictor: HyperSAGNN | None = None
+        self.local_predictor: HyperSAGNN | BilinearPairs | None = None
         self.gate: nn.Sequential | None = None
         if config.local_predictor.enabled:
-            self.local_predictor = HyperSAGNN(width, config.local_predictor)
+            if config.local_predictor.scorer == "bilinear":
+                self.local_predictor = BilinearPairs(width, config.local_predictor.dropout)
+            else:
+                self.local_predictor = HyperSAGNN(width, config.local_predictor)
             if config.combination == "gating":
                 self.gate = mlp([2, width // 2, 2])
         robust_init(self)

@@ -19,6 +19,8 @@ _ENVIRONMENT = {
     # The study is the truth; Tune's snapshot of itself is never read.
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "3600",
+    # A trial that fails before its first epoch has no objective to report, and must not end the sweep.
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
 }
@@ -73,7 +75,8 @@ def concurrency(config: SearchConfig, available: Mapping[str, float]) -> int:
         has = available.get(key, 0.0)
         if wanted > has:
             raise ConfigError(
-                f"search.{what.lower()}_per_trial: a trial needs {wanted:g} {what}, but the cluster has {has:g}."
+                f"search.{what.lower()}_per_trial: a trial needs {wanted:g} {what}, "
+                f"but the cluster has {has:g}."
             )
         if wanted:
             fits.append(math.floor(has / wanted + 1e-9))

@@ -55,7 +55,9 @@ def conclude(
     if best is not None and best.value is not None:
         summary["objective"] = best.value
         winner = BestTrial(best.facts.get("duplicate_of", best.number), best.value, dict(best.params))
-        outcome = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items() if count)
+        outcome = ", ".join(
+            f"{count} {status.replace('_', ' ')}" for status, count in counts.items() if count
+        )
         page = describe(question, winner, f"Trials: {outcome}.")
     if results.noise_ceiling is not None:
         summary["noise_ceiling"] = results.noise_ceiling
@@ -112,7 +114,13 @@ def write_predictions(folder: Path, dataset: Dataset, part: str = "val") -> Path
             measured = float(dataset.genotypes.labels[dataset.target.name][row])
             spread = "" if std is None else f"{float(std[i]):.6g}"
             writer.writerow(
-                [*genes, f"{measured:.6g}", f"{float(predicted[i]):.6g}", spread, int(dataset.split.unseen[row])]
+                [
+                    *genes,
+                    f"{measured:.6g}",
+                    f"{float(predicted[i]):.6g}",
+                    spread,
+                    int(dataset.split.unseen[row]),
+                ]
             )
     return path
 
@@ -123,7 +131,9 @@ def write_leaderboard(results: SweepResults) -> Path:
     keys = list(dict.fromkeys(key for row in results.rows for key in row.params))
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["rank", "trial_id", results.metric, "status", "epochs", "seconds", "parameters", *keys])
+        writer.writerow(
+            ["rank", "trial_id", results.metric, "status", "epochs", "seconds", "parameters", *keys]
+        )
         for rank, row in enumerate(results.rows, 1):
             parameters = (row.facts.get("parameters") or {}).get("total", "")
             values: list[Any] = [row.params.get(key, "") for key in keys]

@@ -85,7 +85,7 @@ class Range:
             return None
         count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
         values = (self.low + i * self.step for i in range(count))
-        return tuple(int(v) for v in values) if self.integer else tuple(values)
+        return tuple(int(v) if self.integer else float(v) for v in values)
 
     def __str__(self) -> str:
         kind = "whole numbers" if self.integer else "numbers"
@@ -109,15 +109,11 @@ def parse_domain(spec: Any, fail: Callable[[str], ConfigError]) -> Domain:
     if isinstance(spec, list):
         spec = {"choice": spec}
     if not isinstance(spec, Mapping):
-        raise fail(
-            f"expected a list of values, or a mapping with choice, int or float; got {_text(spec)}"
-        )
+        raise fail(f"expected a list of values, or a mapping with choice, int or float; got {_text(spec)}")
     kinds = [key for key in ("choice", "int", "float") if key in spec]
     if len(kinds) != 1:
         found = ", ".join(map(str, spec)) or "nothing"
-        hint = next(
-            (h for key in spec if (h := nearest_name(str(key), ("choice", "int", "float")))), ""
-        )
+        hint = next((h for key in spec if (h := nearest_name(str(key), ("choice", "int", "float")))), "")
         raise fail(f"expected exactly one of choice, int and float; got {found}.{hint}".removesuffix("."))
     kind = kinds[0]
     allowed = {kind} if kind == "choice" else {kind, "log", "step"}

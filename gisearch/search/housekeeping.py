@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import optuna
+from optuna.trial import TrialState
 
 from gisearch.search.ledger import Handout, Outcome
 from gisearch.search.plan import SweepPlan
@@ -23,7 +24,8 @@ class Housekeeper:
         self.kept: dict[int, float] = {}
         for trial in study.get_trials(deepcopy=False):
             if trial.state.is_finished() and "duplicate_of" not in trial.user_attrs:
-                value = trial.intermediate_values[trial.last_step] if trial.last_step is not None else None
+                reached = trial.state != TrialState.FAIL and trial.last_step is not None
+                value = trial.intermediate_values[trial.last_step or 0] if reached else None
                 self._consider(trial.number, value)
 
     def on_start(self, handout: Handout, config: ExperimentConfig) -> None:

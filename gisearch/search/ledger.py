@@ -74,7 +74,7 @@ def open_study(folder: Path, name: str, objective: Objective) -> optuna.Study:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = JournalStorage(JournalFileBackend(str(folder / STUDY_FILE)))
-    direction = "maximize" if objective.mode == "max" else "minimize"
+    direction: Literal["maximize", "minimize"] = "maximize" if objective.mode == "max" else "minimize"
     return optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
 
 
@@ -144,6 +144,9 @@ class Ledger:
             elif "assignment" not in frozen.user_attrs:
                 # Killed between asking and writing down what was asked for: nothing was trained.
                 self.study.tell(frozen.number, state=TrialState.FAIL, skip_if_finished=True)
+                fixed = frozen.system_attrs.get("fixed_params")
+                if frozen.state == TrialState.RUNNING and fixed is not None:
+                    self.study.enqueue_trial(fixed, user_attrs=frozen.user_attrs)
             else:
                 assignment = frozen.user_attrs["assignment"]
                 self._seen.setdefault(canonical(assignment), frozen.number)
@@ -262,7 +265,11 @@ class Ledger:
             return
         trial.set_user_attr(
             "outcome",
-            {"status": outcome.status, "reason": outcome.reason, **json.loads(json.dumps(outcome.summary or {}))},
+            {
+                "status": outcome.status,
+                "reason": outcome.reason,
+                **json.loads(json.dumps(outcome.summary or {})),
+            },
         )
         if outcome.status == "finished" and outcome.value is not None:
             self.study.tell(trial, outcome.value)

@@ -123,9 +123,7 @@ def plan_sweep(path: Path, overrides: Sequence[str] = ()) -> SweepPlan:
     config = build(SweepConfig, values)
     base = flatten(to_plain(config.experiment))
     # Condition keys and pins are looked up in the base; keys of other options of a group are no mistakes.
-    pinned = {
-        key: base[key] for key in (o.lstrip("+").partition("=")[0] for o in overrides) if key in base
-    }
+    pinned = {key: base[key] for key in (o.lstrip("+").partition("=")[0] for o in overrides) if key in base}
     space, notes = compile_space(file.section("space", dict), base, file.fail_in("space"), pinned)
     plan = SweepPlan(
         source=str(path),
@@ -172,7 +170,7 @@ class _File:
     def section(self, key: str, kind: type) -> Any:
         value = self.document.get(key) or kind()
         if not isinstance(value, kind):
-            what = {dict: "a mapping", list: "a list"}[kind]
+            what = "a mapping" if kind is dict else "a list"
             raise self.fail((key,), f"expected {what}, got {value!r}")
         return value
 
@@ -181,7 +179,9 @@ class _File:
         choices = self.section("base", list)
         for i, choice in enumerate(choices):
             if not isinstance(choice, str) or "=" not in choice:
-                raise self.fail(("base", str(i)), f"expected overrides such as model=dango_gi, got {choice!r}")
+                raise self.fail(
+                    ("base", str(i)), f"expected overrides such as model=dango_gi, got {choice!r}"
+                )
         own = [f"name={hydra_value(self.document.get('name', self.path.stem))}"]
         for section in _SECTIONS:
             for key, value in flatten(self.section(section, dict)).items():
@@ -227,7 +227,9 @@ def _check_combinations(plan: SweepPlan, file: _File) -> None:
 def _locate(message: str, assignment: Assignment, file: _File) -> ConfigError:
     def mentioned(path: str) -> bool:
         return any(
-            path[i + 1 :] in message for i in range(-1, len(path)) if (i == -1 or path[i] == ".") and "." in path[i + 1 :]
+            path[i + 1 :] in message
+            for i in range(-1, len(path))
+            if (i == -1 or path[i] == ".") and "." in path[i + 1 :]
         ) or message.startswith(f"{path}:")
 
     involved = [path for path in assignment if mentioned(path)]
@@ -237,7 +239,9 @@ def _locate(message: str, assignment: Assignment, file: _File) -> ConfigError:
         if path in involved or path.rpartition(".")[2] in message
     )
     place = ("space", involved[0]) if involved else ("space",)
-    return file.fail(place, f"{message.removesuffix('.')} (in the configuration {others})" if others else message)
+    return file.fail(
+        place, f"{message.removesuffix('.')} (in the configuration {others})" if others else message
+    )
 
 
 def _baselines(

@@ -31,7 +31,9 @@ def terminal() -> Console:
 
 def print_plan(plan: SweepPlan, console: Console) -> None:
     """Show the resolved plan: parameters and conditions, budget, resources, where results go."""
-    table = Table("parameter", "values", "exists when", title=f"{plan.config.name}: {plan.source}", title_justify="left")
+    table = Table(
+        "parameter", "values", "exists when", title=f"{plan.config.name}: {plan.source}", title_justify="left"
+    )
     for parameter in plan.space.parameters:
         when = " and ".join(
             f"{path} is {' or '.join(map(json.dumps, allowed))}" for path, allowed in parameter.when.items()
@@ -41,7 +43,7 @@ def print_plan(plan: SweepPlan, console: Console) -> None:
     search, size = plan.config.search, plan.space.size(limit=100_000)
     resources = " and ".join(f"{n:g} {what.upper()}" for what, n in trial_resources(search).items())
     uri = redact_text(resolve_uri(plan.config.tracking)) if plan.config.tracking.enabled else "off"
-    scheduler = search.scheduler
+    scheduler: str = search.scheduler
     if scheduler == "asha":
         scheduler += f" (from epoch {search.grace_epochs}, keeps 1 in {search.reduction_factor:g})"
     facts = {
@@ -67,9 +69,7 @@ def print_plan(plan: SweepPlan, console: Console) -> None:
     console.print("dry run: nothing was started.", highlight=False)
 
 
-def print_results(
-    results: SweepResults, tracking: TrackingConfig, console: Console, top: int = 10
-) -> None:
+def print_results(results: SweepResults, tracking: TrackingConfig, console: Console, top: int = 10) -> None:
     """Show the best trials, the best configuration, where it was saved, and how to open the MLflow UI."""
     counts = [
         f"{results.count(status)} {label}"
@@ -94,7 +94,9 @@ def print_results(
     if results.noise_ceiling is not None and results.metric == "val/pearson":
         ceiling = f" (noise ceiling of the data: {results.noise_ceiling:.4f})"
     console.print(
-        f"\nBest: {best.trial_id} with {results.metric} = {best.value:.4f}{ceiling}", style="bold", highlight=False
+        f"\nBest: {best.trial_id} with {results.metric} = {best.value:.4f}{ceiling}",
+        style="bold",
+        highlight=False,
     )
     for path, value in best.params.items():
         console.print(f"  {path}: {json.dumps(value)}", highlight=False, soft_wrap=True)
@@ -130,7 +132,8 @@ def print_effects(results: SweepResults, console: Console) -> None:
     console.print()
     console.print(table)
     console.print(
-        "A first look: trials of a search are neither balanced nor independent, and stopped trials had fewer epochs.",
+        "A first look: trials of a search are neither balanced nor independent, and stopped trials had "
+        "fewer epochs.",
         style="dim",
         highlight=False,
     )
@@ -158,7 +161,14 @@ def leaderboard(results: SweepResults, top: int, width: int) -> list[Table]:
         table.add_column(name, overflow="fold")
     for rank, row in enumerate(rows, 1):
         value = "-" if row.value is None else f"{row.value:.4f}"
-        cells = [str(rank), row.trial_id, value, row.status.replace("_", " "), str(row.epochs), f"{row.seconds:.1f}"]
+        cells = [
+            str(rank),
+            row.trial_id,
+            value,
+            row.status.replace("_", " "),
+            str(row.epochs),
+            f"{row.seconds:.1f}",
+        ]
         table.add_row(*cells, *([_cell(row, key) for key in names] if wide else []))
     if wide:
         return [table]

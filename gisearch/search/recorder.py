@@ -113,6 +113,8 @@ def start_tracking(
         collect_provenance(),
         describe(question),
         dataset=question.dataset,
+        searched=list(question.dimensions),
+        mode="min" if question.mode == "min" else "max",
         parent_run_id=runs["parent"],
         children={int(number): run for number, run in runs["children"].items()},
     )

@@ -147,14 +147,13 @@ def load_results(folder: Path) -> SweepResults:
     """
     facts = read_facts(folder)
     study = load_study(folder)
-    mode: Literal["max", "min"] = (
-        "max" if study.direction == optuna.study.StudyDirection.MAXIMIZE else "min"
-    )
+    mode: Literal["max", "min"] = "max" if study.direction == optuna.study.StudyDirection.MAXIMIZE else "min"
     runs = read_runs(folder)["children"]
     rows = [
         _row(trial, runs.get(str(trial.number)))
         for trial in study.get_trials(deepcopy=False)
-        if trial.state != TrialState.WAITING
+        # A process that was killed while it asked for a trial leaves one that was never handed out.
+        if trial.state != TrialState.WAITING and "assignment" in trial.user_attrs
     ]
     sign = -1 if mode == "max" else 1
     rows.sort(
@@ -192,12 +191,19 @@ def _row(trial: FrozenTrial, run_id: str | None) -> TrialRow:
         status=status if trial.state != TrialState.FAIL or reused else "failed",
         epochs=0 if reused else int(outcome.pop("epochs", curve[-1][0] if curve else 0)),
         seconds=0.0 if reused else float(outcome.pop("seconds", 0.0)),
-        params=attrs.get("assignment", dict(trial.params)),
+        params=attrs["assignment"],
         curve=curve,
         reason=outcome.pop("reason", None),
-        facts={**outcome, **({"baseline": True} if attrs.get("baseline") else {})},
+        facts={**outcome, **_facts(trial)},
         mlflow_run_id=run_id,
     )
+
+
+def _facts(trial: FrozenTrial) -> dict[str, Any]:
+    facts: dict[str, Any] = {"baseline": True} if trial.user_attrs.get("baseline") else {}
+    if trial.datetime_complete is not None:
+        facts["ended"] = trial.datetime_complete.timestamp()
+    return facts
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -210,6 +216,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
         facts = yaml.safe_load((folder / SWEEP_FILE).read_text())
     except OSError:
         raise ConfigError(f"{folder} holds no sweep: it has no {SWEEP_FILE}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        facts = None
     if not isinstance(facts, dict):
         raise ConfigError(f"{folder / SWEEP_FILE} is damaged: expected a mapping.")
     return facts

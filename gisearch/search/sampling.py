@@ -28,14 +28,18 @@ def suggest_with(trial: optuna.Trial) -> Callable[[Parameter], Any]:
             labels = {encode(value): value for value in domain.values}
             return labels[trial.suggest_categorical(parameter.path, list(labels))]
         if domain.integer:
-            return trial.suggest_int(
+            value = trial.suggest_int(
                 parameter.path,
                 int(domain.low),
                 int(domain.high),
                 step=1 if domain.log else int(domain.step or 1),
                 log=domain.log,
             )
-        return trial.suggest_float(parameter.path, domain.low, domain.high, step=domain.step, log=domain.log)
+            return int(value)
+        # An enqueued value comes back as it was given: 1 and 1.0 must not be two configurations.
+        return float(
+            trial.suggest_float(parameter.path, domain.low, domain.high, step=domain.step, log=domain.log)
+        )
 
     return suggest
 
@@ -56,6 +60,8 @@ def sampler_for(config: SearchConfig, number: int) -> BaseSampler:
         return RandomSampler(seed=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
+        # Optuna 5 announces the end of warn_independent_sampling, which still silences a warning per trial.
+        warnings.simplefilter("ignore", FutureWarning)
         return TPESampler(
             n_startup_trials=config.startup_trials,
             multivariate=True,

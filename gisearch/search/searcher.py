@@ -35,7 +35,7 @@ class Observer(Protocol):
         """A trial ended."""
 
 
-class LedgerSearcher(Searcher):  # type: ignore[misc]
+class LedgerSearcher(Searcher):
     """Hands the ledger's configurations to Tune and Tune's results to the ledger."""
 
     def __init__(self, plan: SweepPlan, ledger: Ledger, folder: Path, observers: list[Observer]) -> None:
@@ -58,7 +58,7 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]
             # Absolute: a worker has another working directory.
             folder = (self.folder / "trials" / trial_name(handout.number)).resolve()
             return {"experiment": to_plain(config), "folder": str(folder), "number": handout.number}
-        return Searcher.FINISHED
+        return str(Searcher.FINISHED)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Record an epoch."""

@@ -155,7 +155,11 @@ def compile_space(
     """
     pinned = pinned or {}
     parsed = {path: _parse_parameter(path, value, base, fail) for path, value in spec.items()}
-    notes = [f"{path} is fixed to {json.dumps(pinned[path])} by the command line" for path in parsed if path in pinned]
+    notes = [
+        f"{path} is fixed to {json.dumps(pinned[path])} by the command line"
+        for path in parsed
+        if path in pinned
+    ]
     searched = {path: p for path, p in parsed.items() if path not in pinned}
     for parameter in parsed.values():
         _check_conditions(parameter, parsed, base, fail)
@@ -167,13 +171,13 @@ def compile_space(
         parameter = searched[path]
         kept = {p.path for p in ordered}
         for key, allowed in parameter.when.items():
-            gone = key in parsed and key not in kept
-            fixed = key not in parsed or gone
-            if fixed and not any(same(base[key], option) for option in allowed):
-                if key not in parsed:
-                    if key in pinned:
-                        notes.append(f"{path} is left out: {key} is {json.dumps(base[key])}")
-                        break
+            if key in kept:
+                continue
+            if key in parsed and key not in pinned:
+                notes.append(f"{path} is left out: {key} is left out")
+                break
+            if not any(same(base[key], option) for option in allowed):
+                if key not in parsed and key not in pinned:
                     raise fail(
                         path,
                         f"the condition can never hold: {key} is not searched and is {json.dumps(base[key])}",
@@ -189,6 +193,8 @@ def compile_space(
 
 
 def _parse_parameter(path: str, spec: Any, base: Mapping[str, Any], fail: Fail) -> Parameter:
+    if not isinstance(path, str):
+        raise fail(str(path), f"expected a dotted path as key; got {path!r}")
     _check_path(path, base, fail, path)
     when: Any = {}
     if isinstance(spec, Mapping):
@@ -233,12 +239,14 @@ def _check_conditions(
                     current.path,
                     f"the condition can never hold: {key} is never {_options(allowed)} (it takes {domain})",
                 )
-            before = needed.get(key, allowed)
-            needed[key] = tuple(option for option in allowed if any(same(option, b) for b in before))
+            fitting = possible or allowed
+            before = needed.get(key, fitting)
+            needed[key] = tuple(option for option in fitting if any(same(option, b) for b in before))
             if not needed[key]:
                 raise fail(
                     parameter.path,
-                    f"contradictory conditions: {key} must be {_options(before)} and also {_options(allowed)}",
+                    f"contradictory conditions: {key} must be {_options(before)} "
+                    f"and also {_options(allowed)}",
                 )
             if key in parsed:
                 pending.append(parsed[key])
@@ -265,53 +273,73 @@ def covering_assignments(space: SearchSpace, seed: int = 0) -> Iterator[Assignme
     """
     from random import Random
 
-    if math.prod(len(p.domain.representatives) for p in space.parameters) <= 1000:
-        yield from _expand(space, lambda parameter: parameter.domain.representatives)
+    values = _representatives(space)
+    if math.prod(map(len, values.values())) <= 1000:
+        yield from _expand(space, lambda parameter: values[parameter.path])
         return
     random = Random(seed)
     pairs = [
         ((a.path, i), (b.path, j))
         for n, a in enumerate(space.parameters)
         for b in space.parameters[n + 1 :]
-        for i in range(len(a.domain.representatives))
-        for j in range(len(b.domain.representatives))
+        for i in range(len(values[a.path]))
+        for j in range(len(values[b.path]))
     ]
     covered: set[tuple[tuple[str, int], tuple[str, int]]] = set()
     for pair in pairs:
         if pair in covered:
             continue
-        forced = dict(_closure(space, dict(pair)))
-        indices: dict[str, int] = {}
-
-        def suggest(parameter: Parameter) -> Any:
-            values = parameter.domain.representatives
-            index = forced.get(parameter.path, random.randrange(len(values)))
-            indices[parameter.path] = index
-            return values[index]
-
-        yield space.sample(suggest)
-        chosen = [(p.path, indices[p.path]) for p in space.parameters if p.path in indices]
+        forced = _completion(space, values, dict(pair))
+        if forced is None:
+            continue
+        indices = {path: random.randrange(len(options)) for path, options in values.items()} | forced
+        assignment = space.sample(lambda p, chosen=indices: values[p.path][chosen[p.path]])  # type: ignore[misc]
+        yield assignment
+        chosen = [(path, indices[path]) for path in assignment]
         covered.update((a, b) for n, a in enumerate(chosen) for b in chosen[n + 1 :])
-        covered.add(pair)
 
 
-def _closure(space: SearchSpace, forced: dict[str, int]) -> dict[str, int]:
-    """Add the values that make the forced parameters exist."""
-    by_path = {p.path: p for p in space.parameters}
-    pending = list(forced)
+def _representatives(space: SearchSpace) -> dict[str, tuple[Any, ...]]:
+    """Return the values to try of every parameter: its domain's, and those that conditions name."""
+    values = {p.path: list(p.domain.representatives) for p in space.parameters}
+    for parameter in space.parameters:
+        for key, allowed in parameter.when.items():
+            if key in values:
+                domain = space[key].domain
+                known = values[key]
+                known += [v for v in allowed if v in domain and not any(same(v, other) for other in known)]
+    return {path: tuple(options) for path, options in values.items()}
+
+
+def _completion(
+    space: SearchSpace, values: Mapping[str, Sequence[Any]], forced: Mapping[str, int]
+) -> dict[str, int] | None:
+    """Add values that make the forced parameters exist together; None where nothing does."""
+    needed, pending = set(forced), list(forced)
     while pending:
-        for key, allowed in by_path[pending.pop()].when.items():
-            if key in by_path and key not in forced:
-                values = by_path[key].domain.representatives
-                fitting = [i for i, v in enumerate(values) if any(same(v, option) for option in allowed)]
-                if fitting:
-                    forced[key] = fitting[0]
-                    pending.append(key)
-    return forced
+        above = {key for key in space[pending.pop()].when if key in values} - needed
+        needed |= above
+        pending += above
+    chain = [p for p in space.parameters if p.path in needed]
+
+    def extend(n: int, indices: dict[str, int]) -> dict[str, int] | None:
+        if n == len(chain):
+            return indices
+        path = chain[n].path
+        if not space.is_active(chain[n], {key: values[key][i] for key, i in indices.items()}):
+            return None
+        options = [forced[path]] if path in forced else range(len(values[path]))
+        tried = (extend(n + 1, {**indices, path: i}) for i in options)
+        return next((found for found in tried if found is not None), None)
+
+    return extend(0, {})
 
 
 def _expand(
-    space: SearchSpace, values: Callable[[Parameter], Sequence[Any]], assignment: Assignment | None = None, index: int = 0
+    space: SearchSpace,
+    values: Callable[[Parameter], Sequence[Any]],
+    assignment: Assignment | None = None,
+    index: int = 0,
 ) -> Iterator[Assignment]:
     """Yield every configuration whose parameters take the given values, where they exist."""
     assignment = assignment or {}

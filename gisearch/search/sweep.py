@@ -17,7 +17,7 @@ from rich.console import Console
 from gisearch.config import to_plain
 from gisearch.data.dataset import Dataset
 from gisearch.data.load import load_dataset
-from gisearch.errors import DataError
+from gisearch.errors import ConfigError, DataError
 from gisearch.search.cluster import concurrency, ray_session, trial_resources
 from gisearch.search.conclusion import conclude
 from gisearch.search.housekeeping import Housekeeper
@@ -87,7 +87,12 @@ def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) 
     elif read_facts(folder)["data"] != dataset.digest():
         raise DataError(f"the data has changed since {folder} was started; a sweep compares on equal data.")
     with ray_session() as available:
-        parallel = concurrency(plan.config.search, available)
+        try:
+            parallel = concurrency(plan.config.search, available)
+        except ConfigError:
+            if not resumed:
+                shutil.rmtree(folder)
+            raise
         study = open_study(folder, folder.name, objective)
         earlier = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
         ledger = Ledger(

@@ -84,8 +84,6 @@ def _train(config: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
         "train_seconds": result.seconds,
         "peak_memory_mb": peak_memory_mb(),
         METRICS: last.get(METRICS, "{}"),
-        SUMMARY: json.dumps(
-            {"parameters": dict(result.num_parameters), "subgroups": dict(result.subgroups)}
-        ),
+        SUMMARY: json.dumps({"parameters": dict(result.num_parameters), "subgroups": dict(result.subgroups)}),
         FINISHED: True,
     }

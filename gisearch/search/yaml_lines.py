@@ -30,20 +30,21 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
     Raises:
         ConfigError: the file cannot be read, is no valid YAML mapping, or repeats a key.
     """
+    lines: Lines = {}
     try:
-        text = path.read_text(encoding="utf-8")
-        loader = _Loader(text)
+        loader = _Loader(path.read_text(encoding="utf-8"))
         node = loader.get_single_node()
+        if not isinstance(node, yaml.MappingNode):
+            raise ConfigError(f"{path}: expected a mapping with keys such as name, base and space.")
+        _collect(path, node, (), lines)
+        values: dict[str, Any] = loader.construct_document(node)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {error}.") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path}, line {line}: not valid YAML: {error.problem}.") from None
-    if not isinstance(node, yaml.MappingNode):
-        raise ConfigError(f"{path}: expected a mapping with keys such as name, base and space.")
-    lines: Lines = {}
-    _collect(path, node, (), lines)
-    values: dict[str, Any] = loader.construct_document(node)  # type: ignore[no-untyped-call]
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {str(error).splitlines()[0]}.") from None
     return values, lines
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from gisearch.errors import CheckpointError
+
+_log = logging.getLogger(__name__)
 
 FORMAT = 1
 BEST, LAST = "best.pt", "last.pt"
@@ -44,8 +48,10 @@ class CheckpointStore:
             temporary.replace(path)
         # torch reports a full disk as a RuntimeError of its zip writer.
         except (OSError, RuntimeError) as error:
-            temporary.unlink(missing_ok=True)
             raise CheckpointError(f"cannot write the checkpoint {path}: {error}.") from error
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def load(self, name: str, device: torch.device | str = "cpu") -> dict[str, Any]:
         """Read a checkpoint: tensors and plain values only.
@@ -63,7 +69,8 @@ class CheckpointStore:
                 f"the checkpoint {path} is corrupt or holds more than tensors and plain values; "
                 "it was not loaded."
             ) from None
-        except (OSError, EOFError, RuntimeError, ValueError) as error:
+        # Damaged bytes make torch raise nearly anything: IndexError and KeyError among others.
+        except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise CheckpointError(f"the checkpoint {path} cannot be read ({reason}).") from None
         if not isinstance(state, dict) or state.get("format") != FORMAT:
@@ -71,16 +78,22 @@ class CheckpointStore:
         return state
 
     def load_last(self, device: torch.device | str = "cpu") -> dict[str, Any] | None:
-        """Return the newest readable state to continue from, or None to start afresh."""
+        """Return the newest readable state to continue from, or None to start afresh.
+
+        A state that cannot be read is passed over with a warning.
+        """
         for name in (LAST, f"{LAST}.previous"):
             if (self.folder / name).exists():
                 try:
                     return self.load(name, device)
-                except CheckpointError:
-                    continue
+                except CheckpointError as error:
+                    _log.warning("%s Continuing from an earlier state.", error)
         return None
 
     def remove(self) -> None:
         """Remove every checkpoint of this run, keeping its other files."""
-        for path in (*self.folder.glob("*.pt"), *self.folder.glob("*.pt.previous")):
+        # The last pattern is what a process that was killed while writing left behind.
+        for path in (
+            p for pattern in ("*.pt", "*.pt.previous", ".*.pt.*") for p in self.folder.glob(pattern)
+        ):
             path.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import yaml
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from gisearch.config import STRICT, build, to_plain
+from gisearch.config import STRICT, build, flatten, to_plain
 from gisearch.data.config import DataConfig
 from gisearch.data.dataset import Dataset
 from gisearch.errors import CheckpointError, ConfigError, DataError
@@ -20,7 +20,7 @@ from gisearch.models.base import Model
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.registry import ModelConfig
 from gisearch.seeding import child_seed
-from gisearch.training.checkpoint import BEST, CheckpointStore
+from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
 from gisearch.training.loop import EpochReport, Trainer, TrainerConfig, predict, resolve_device
 from gisearch.training.metrics import Objective, ObjectiveConfig, score_subgroups
 from gisearch.training.optimizer import OptimizerConfig
@@ -100,6 +100,7 @@ def run_experiment(
     """
     objective = Objective.resolve(config.objective, dataset.target)
     if folder is not None:
+        _require_same_run(config, folder)
         save_config(config, folder)
     model = build_model(config, dataset)
     trainer = Trainer(
@@ -123,6 +124,17 @@ def run_experiment(
         num_parameters=model.num_parameters(),
         subgroups=_subgroups(trainer, dataset),
     )
+
+
+def _require_same_run(config: ExperimentConfig, folder: Path) -> None:
+    if (folder / LAST).exists() and (folder / CONFIG_FILE).exists():
+        earlier, now = flatten(to_plain(load_config(folder / CONFIG_FILE))), flatten(to_plain(config))
+        changed = [key for key in {**earlier, **now} if earlier.get(key) != now.get(key)]
+        if changed:
+            raise CheckpointError(
+                f"{folder} holds a run with another configuration (they differ in {', '.join(changed)}); "
+                "expected the same to continue it, or a folder of its own."
+            )
 
 
 def _subgroups(trainer: Trainer, dataset: Dataset) -> dict[str, float]:
@@ -186,9 +198,7 @@ class TrainedModel:
     def predict(self, batch: GenotypeBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return predictions in label units (probabilities for a binary target), and their std if any."""
         device = resolve_device(self.config.trainer.device)
-        return predict(
-            self.model.to(device), self.scale, batch, self.config.trainer.eval_batch_size, device
-        )
+        return predict(self.model.to(device), self.scale, batch, self.config.trainer.eval_batch_size, device)
 
 
 def load_trained(folder: Path, dataset: Dataset) -> TrainedModel:

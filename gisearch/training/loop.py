@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from gisearch.config import STRICT
 from gisearch.data.dataset import Dataset
+from gisearch.errors import CheckpointError, ConfigError, DataError, NonFiniteError
 from gisearch.models.base import Model
 from gisearch.models.batch import GenotypeBatch
 from gisearch.seeding import child_seed
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
-from gisearch.training.metrics import Objective, load_metrics, score
+from gisearch.training.metrics import Objective, is_measurable, load_metrics, score
 from gisearch.training.optimizer import OptimizerConfig
 from gisearch.training.target import TargetScale
 
@@ -111,6 +112,10 @@ class Trainer:
             seed: orders the batches and drives dropout.
             store: where checkpoints go; None keeps the best model in memory only.
             identity: plain values stored in every checkpoint (configuration, data hash).
+
+        Raises:
+            ConfigError: there is no such device.
+            DataError: the objective cannot be measured on the validation part.
         """
         self.config, self.objective, self.seed = trainer, objective, seed
         self.store, self.identity = store, dict(identity or {})
@@ -127,6 +132,13 @@ class Trainer:
             )
             for part in ("train", "val")
         }
+        measured = self.data["val"][1]
+        if objective.metric != "val/loss" and not is_measurable(measured):
+            raise DataError(
+                f"objective.metric: {objective.metric!r} needs two different values of "
+                f"{dataset.target.name!r} in the validation part, which has {len(measured)} genotypes of "
+                f"value {measured[0].item():g}."
+            )
         steps = -(-len(self.data["train"][0]) // trainer.batch_size) * trainer.max_epochs
         self.optimizer, self.schedule = optimizer.build(model, steps)
         self.progress = Progress()
@@ -140,14 +152,18 @@ class Trainer:
 
         Raises:
             NonFiniteError: a stage produced NaN or infinite values; names the stage and the epoch.
+            CheckpointError: the store's checkpoint belongs to another run, or none can be written.
         """
         torch.manual_seed(child_seed(self.seed, "dropout"))
         self._restore()
         load_metrics()
         while not self._finished():
             started = time.perf_counter()
-            loss = self._train_epoch(self.progress.epoch + 1)
-            metrics = {"train/loss": loss, **self.evaluate("val")}
+            epoch = self.progress.epoch + 1
+            try:
+                metrics = {"train/loss": self._train_epoch(epoch), **self.evaluate("val")}
+            except NonFiniteError as error:
+                raise NonFiniteError(f"epoch {epoch}: {error}") from None
             elapsed = time.perf_counter() - started
             metrics |= {"lr": self.optimizer.param_groups[0]["lr"], "epoch_seconds": elapsed}
             self._advance(metrics, elapsed)
@@ -265,8 +281,14 @@ class Trainer:
 
     def _restore(self) -> None:
         state = None if self.store is None else self.store.load_last(self.device)
-        if state is None:
+        if state is None or self.store is None:
             return
+        for name, value in self.identity.items():
+            if state.get(name) != value:
+                raise CheckpointError(
+                    f"{self.store.folder} holds the checkpoints of a run with another {name}; "
+                    "expected the same to continue it, or a folder of its own."
+                )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.last_epoch = state["schedule"]["last_epoch"]
@@ -303,9 +325,17 @@ def predict(
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device called ``name``; ``auto`` takes a GPU where there is one."""
+    """Return the device called ``name``; ``auto`` takes a GPU where there is one.
+
+    Raises:
+        ConfigError: a GPU is asked for by name and there is none.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "trainer.device: 'cuda' needs a GPU that PyTorch can use; expected 'cpu' or 'auto'."
+        )
     return torch.device(name)
 
 

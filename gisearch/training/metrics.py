@@ -72,6 +72,11 @@ def load_metrics() -> None:
     import torchmetrics.functional  # noqa: F401
 
 
+def is_measurable(measured: Tensor) -> bool:
+    """Whether metrics exist for these labels at all: they need two different values."""
+    return len(measured) > 1 and bool(measured.min() != measured.max())
+
+
 def score(kind: str, predicted: Tensor, measured: Tensor) -> dict[str, float]:
     """Return every metric of one set of predictions; without a prefix, and without the loss.
 
@@ -93,24 +98,24 @@ def score(kind: str, predicted: Tensor, measured: Tensor) -> dict[str, float]:
         spearman_corrcoef,
     )
 
+    if not is_measurable(measured):
+        return {}
     if kind == "binary":
         labels = measured.long()
-        if labels.min() == labels.max():
-            return {}
         return {
             "auroc": auroc(predicted, labels, task="binary").item(),
             "average_precision": average_precision(predicted, labels, task="binary").item(),
         }
-    if len(measured) < 2 or measured.max() == measured.min():
-        return {}
-    # Double precision, and centred first: raw labels have spreads of 1e-2 around means of 1.
+    # Double precision and standardised: raw labels have spreads of 1e-2 around means of 1, and torchmetrics
+    # takes a sum of squares below 1e-4 for zero.
     predicted, measured = predicted.double(), measured.double()
-    constant = bool(predicted.max() - predicted.min() < 1e-12)
-    centre = measured.mean()
+    centre, spread = measured.mean(), measured.std()
+    predicted, measured = (predicted - centre) / spread, (measured - centre) / spread
+    constant = bool(predicted.max() - predicted.min() < 1e-9)
     return {
-        "pearson": 0.0 if constant else pearson_corrcoef(predicted - centre, measured - centre).item(),
+        "pearson": 0.0 if constant else pearson_corrcoef(predicted, measured).item(),
         "spearman": 0.0 if constant else spearman_corrcoef(predicted, measured).item(),
-        "rmse": mean_squared_error(predicted, measured, squared=False).item(),
+        "rmse": (mean_squared_error(predicted, measured, squared=False) * spread).item(),
         "r2": r2_score(predicted, measured).item(),
     }
 

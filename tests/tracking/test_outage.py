@@ -236,7 +236,7 @@ def test_a_real_server_that_is_stopped_and_started_again(tmp_path: Path) -> None
         assert time.perf_counter() - started < 0.1
         wait_for(lambda: tracker.notice() is not None)
         server = start_server(tmp_path, port)
-        wait_for(lambda: tracker.notice() is None)
+        wait_for(lambda: tracker.notice() is None, 60)
         whole_trial(tracker, 2)
         report = tracker.finish("finished", {}, {})
         assert report.message == ""

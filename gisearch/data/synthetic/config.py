@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from math import comb
 from typing import Any, Literal, TypeAlias
 
@@ -30,8 +31,8 @@ class DemoNetworkConfig:
 
     mean_degree: float = Field(gt=0)
     directed: bool = False
-    modules_seen: float = Field(default=0.7, gt=0, le=1)
-    noise: float = Field(default=0.25, ge=0, le=1)
+    modules_seen: float = Field(default=0.8, gt=0, le=1)
+    noise: float = Field(default=0.2, ge=0, le=1)
     complexes: bool = False
     scores: bool = False
 
@@ -39,8 +40,8 @@ class DemoNetworkConfig:
 def _three_networks(physical: float, regulatory: float, coexpression: float) -> dict[str, DemoNetworkConfig]:
     return {
         "physical": DemoNetworkConfig(mean_degree=physical, complexes=True),
-        "regulatory": DemoNetworkConfig(mean_degree=regulatory, directed=True, noise=0.3),
-        "coexpression": DemoNetworkConfig(mean_degree=coexpression, noise=0.35, scores=True),
+        "regulatory": DemoNetworkConfig(mean_degree=regulatory, directed=True),
+        "coexpression": DemoNetworkConfig(mean_degree=coexpression, noise=0.25, scores=True),
     }
 
 
@@ -63,36 +64,38 @@ class DemoCellConfig:
         num_double: double deletions, labelled with fitness and epsilon.
         num_triple: triple deletions, labelled with fitness and tau.
         related: fraction of the double and triple deletions that hit one complex or one reaction.
+        dosage_spread: standard deviation of the log of the genes' dosage, the weight of their deletion.
         rank: latent factors of the module-by-module interactions.
         interaction_sd: spread of the planted interactions, in units of wild-type fitness.
         additive: mean of the first latent factor over genes, in units of its spread; at 0 a gene has no
             effect of its own on the interactions.
-        three_way: fraction of tau's variance that no pair of genes explains.
+        three_way: fraction of tau's variance that no pair of genes explains, about.
         hub_exponent: exponent of the power law of the genes' expected degrees; smaller is heavier-tailed.
         noise_sd: root mean square standard deviation of a measurement, in units of wild-type fitness.
     """
 
     size: Size = "demo"
     seed: int = Field(default=0, ge=0)
-    num_genes: int = Field(default=560, ge=20, le=17_000)
-    num_modules: int = Field(default=20, ge=2)
+    num_genes: int = Field(default=500, ge=20, le=17_000)
+    num_modules: int = Field(default=8, ge=2)
     num_complexes: int = Field(default=40, ge=0)
     networks: dict[str, DemoNetworkConfig] = Field(
-        default_factory=lambda: _three_networks(10.0, 3.0, 10.0), min_length=2
+        default_factory=lambda: _three_networks(16.0, 3.0, 16.0), min_length=2
     )
     num_reactions: int = Field(default=200, ge=1)
     num_metabolites: int = Field(default=150, ge=4)
-    num_screened: int = Field(default=200, ge=3)
-    num_single: int = Field(default=500, ge=1)
-    num_double: int = Field(default=2_900, ge=1)
-    num_triple: int = Field(default=2_100, ge=0)
+    num_screened: int = Field(default=320, ge=3)
+    num_single: int = Field(default=480, ge=1)
+    num_double: int = Field(default=3_100, ge=1)
+    num_triple: int = Field(default=2_200, ge=0)
     related: float = Field(default=0.1, ge=0, le=0.5)
-    rank: int = Field(default=4, ge=1, le=32)
+    dosage_spread: float = Field(default=0.2, ge=0, le=0.5)
+    rank: int = Field(default=6, ge=1, le=32)
     interaction_sd: float = Field(default=0.07, gt=0, le=0.2)
-    additive: float = Field(default=0.5, ge=0, le=2)
+    additive: float = Field(default=0.7, ge=0, le=2)
     three_way: float = Field(default=0.3, ge=0, le=1)
     hub_exponent: float = Field(default=2.6, gt=2)
-    noise_sd: float = Field(default=0.031, ge=0)
+    noise_sd: float = Field(default=0.03, ge=0)
 
     @model_validator(mode="before")
     @classmethod
@@ -100,13 +103,23 @@ class DemoCellConfig:
         values = (given.kwargs or {}) if isinstance(given, ArgsKwargs) else given
         if not isinstance(values, Mapping):
             return given
-        return {**_SIZES.get(str(values.get("size", "demo")), {}), **values}
+        size = str(values.get("size", "demo"))
+        preset = _SIZES.get(size, {})
+        numbers = [key for key in preset if key != "networks"]
+        # A composed configuration spells out every number, and then a size alone would change nothing.
+        defaults = {field.name: field.default for field in fields(cls)}
+        if numbers and all(values.get(key) == getattr(defaults[key], "default", None) for key in numbers):
+            raise ValueError(
+                f"size {size!r} contradicts the numbers, which are all given and are those of 'demo'; "
+                f"expected the numbers of {size!r}, for example num_genes {preset['num_genes']}, or none."
+            )
+        return {**preset, **values}
 
     @model_validator(mode="after")
     def _fits(self) -> DemoCellConfig:
         limits = (
             ("num_modules", self.num_modules, self.num_genes // 5),
-            ("num_complexes", self.num_complexes, self.num_genes // 6),
+            ("num_complexes", self.num_complexes, self.num_genes // 10),
             ("num_screened", self.num_screened, self.num_genes),
             ("num_single", self.num_single, self.num_genes),
             ("num_double", self.num_double, comb(self.num_screened, 2) // 2),
@@ -141,7 +154,7 @@ _YEAST: dict[str, Any] = {
 }
 # 144,211 published directed edges; an undirected network has an even number of them.
 _PHYSICAL = DemoNetworkConfig(mean_degree=144_210 / 6_607, complexes=True)
-_REGULATORY = DemoNetworkConfig(mean_degree=16_095 / 6_607, directed=True, noise=0.3)
+_REGULATORY = DemoNetworkConfig(mean_degree=16_095 / 6_607, directed=True)
 
 
 def _channel(mean_degree: float) -> DemoNetworkConfig:

@@ -81,7 +81,7 @@ def generate_demo_cell(config: DemoCellConfig) -> DemoCell:
     std = config.noise_sd * np.exp(spread * rng.standard_normal(len(table)) - spread**2)
     error = std * rng.standard_normal(len(table))
     measured = interaction + error
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         z = np.abs(measured) / std
     p_value = np.array([erfc(value / np.sqrt(2)) for value in z.tolist()])
     scored = ~np.isnan(interaction)

@@ -11,7 +11,7 @@ Shapes: N genes, K modules, B genotypes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -26,8 +26,8 @@ from gisearch.seeding import child_generator
 Array = npt.NDArray[np.float64]
 Table = npt.NDArray[np.int64]
 
-# Scores saturate here: no deletion costs more fitness than there is.
-_BOUND = 0.4
+# Scores saturate here: a strain cannot lose more fitness than it has, and gains less than it loses.
+_LOWEST, _HIGHEST = 0.4, 0.25
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ class Mechanism:
 
 
 def _bounded(score: Array) -> Array:
-    return _BOUND * np.tanh(score / _BOUND)
+    bound = np.where(score < 0, _LOWEST, _HIGHEST)
+    return bound * np.tanh(score / bound)
 
 
 def build_mechanism(
@@ -136,7 +137,7 @@ def build_mechanism(
     # Without its mean over genes, a factor gives a single gene no effect of its own on the scores.
     mass = np.bincount(structure.module, weights=structure.dosage, minlength=num_modules) / num_genes
     process -= mass @ process
-    process /= np.sqrt(mass @ process**2)
+    process /= np.maximum(np.sqrt(mass @ process**2), 1e-9)  # a factor may have left out every module
     process[:, 0] += config.additive
     sign = np.where(np.arange(config.rank) % 2 == 0, -1.0, 1.0)
     importance = (structure.dosage - structure.dosage.min()) * np.exp(0.4 * rng.standard_normal(num_genes))
@@ -147,19 +148,21 @@ def build_mechanism(
         pair_sign=sign,
         triple_sign=rng.permutation(sign),
         complex_of=structure.complex_of,
-        complex_score=float(__import__("os").environ.get("CPX","1"))*rng.choice([-3.0, 2.0], size=max(1, num_complexes)),
+        complex_score=np.sqrt(config.rank) * rng.choice([-0.8, 0.6], size=max(1, num_complexes)),
         metabolism=metabolism,
         costs=reaction_costs(config),
     )
     order = (table >= 0).sum(1)
     doubles, triples = table[order == 2][:, :2], table[order == 3]
     pair_scale = config.interaction_sd / _spread(mechanism.pairs(doubles))
-    share = np.sqrt([1 - config.three_way, config.three_way])
-    triple_scale = (
-        float(share[0] * config.interaction_sd / _spread(mechanism.pairs_of_triple(triples))),
-        float(share[1] * config.interaction_sd / _spread(mechanism.triples(triples))),
-    )
-    return Mechanism(**{**vars(mechanism), "pair_scale": pair_scale, "triple_scale": triple_scale})
+    parts = mechanism.pairs_of_triple(triples), mechanism.triples(triples)
+    weight = [
+        np.sqrt(1 - config.three_way) / _spread(parts[0]),
+        np.sqrt(config.three_way) / _spread(parts[1]),
+    ]
+    scale = config.interaction_sd / _spread(weight[0] * parts[0] + weight[1] * parts[1])
+    triple_scale = float(scale * weight[0]), float(scale * weight[1])
+    return replace(mechanism, pair_scale=pair_scale, triple_scale=triple_scale)
 
 
 def _spread(values: Array) -> float:

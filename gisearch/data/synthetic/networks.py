@@ -63,11 +63,12 @@ def _build(
 
 def _cliques(complex_of: Keys) -> Keys:
     """Return the edges between all members of every complex."""
-    members = [np.flatnonzero(complex_of == index) for index in range(complex_of.max() + 1)]
-    pairs = [np.stack(np.triu_indices(len(genes), 1)) for genes in members]
-    ends = np.concatenate([genes[pair] for genes, pair in zip(members, pairs, strict=True)], axis=1)
-    keys: Keys = ends[0] * len(complex_of) + ends[1]
-    return keys
+    keys = [np.empty(0, dtype=np.int64)]
+    for index in range(complex_of.max() + 1):
+        genes = np.flatnonzero(complex_of == index)
+        first, second = np.triu_indices(len(genes), 1)
+        keys.append(genes[first] * len(complex_of) + genes[second])
+    return np.concatenate(keys)
 
 
 class _EdgeSampler:

@@ -14,8 +14,6 @@ from gisearch.data.gene_names import GeneNames
 from gisearch.data.synthetic.config import DemoCellConfig
 from gisearch.seeding import child_generator
 
-import os
-DOS=float(os.environ.get("DOS",.3))
 _LETTERS = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
 _CHROMOSOMES = "ABCDEFGHIJKLMNOP"  # sixteen, as in yeast
 
@@ -45,7 +43,7 @@ def build_structure(config: DemoCellConfig) -> Structure:
     rng = child_generator(config.seed, "demo_cell", "structure")
     num_genes, num_modules = config.num_genes, config.num_modules
     # Five genes in every module at least, the others by uneven module sizes.
-    share = rng.gamma(4.0, size=num_modules)
+    share = rng.gamma(10.0, size=num_modules)
     extra = rng.choice(num_modules, size=num_genes - 5 * num_modules, p=share / share.sum())
     module = rng.permutation(np.concatenate([np.repeat(np.arange(num_modules), 5), extra]))
     hub = rng.pareto(config.hub_exponent - 1, size=num_genes) + 1
@@ -53,7 +51,7 @@ def build_structure(config: DemoCellConfig) -> Structure:
     # The log of the degree is what spreads evenly, so that dosage is not that of a few hubs alone.
     height = np.log(hub) - np.log(hub).mean()
     z = 0.9 * height / height.std() + 0.44 * rng.standard_normal(num_genes)
-    dosage = np.exp(DOS * np.clip(z, -2.5, 2.5))
+    dosage = np.exp(config.dosage_spread * np.clip(z, -2.5, 2.5))
     order = np.argsort(-hub, kind="stable")
     # The largest hub of every module regulates, and the largest of the rest.
     first = order[np.unique(module[order], return_index=True)[1]]
@@ -70,7 +68,7 @@ def build_structure(config: DemoCellConfig) -> Structure:
 def _complexes(
     num_complexes: int, module: npt.NDArray[np.int64], rng: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """Cut complexes of 3 to 6 genes out of the modules, as many as fit."""
+    """Cut complexes of 3 to 6 genes out of the modules, the fullest first."""
     complex_of = np.full(len(module), -1, dtype=np.int64)
     free = [rng.permutation(np.flatnonzero(module == k)) for k in range(module.max() + 1)]
     for index in range(num_complexes):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gisearch.models.layers.mlp import ActivationName, NetworkLinear, activation
 from gisearch.models.layers.neighbours import Neighbours
 
-ConvolutionName = Literal["gin", "gatv2"]
+ConvolutionName = Literal["gin", "gatv2", "sage", "lightgcn"]
 
 
 class GIN(nn.Module):
@@ -43,9 +43,7 @@ class GATv2(nn.Module):
     Source: Brody et al. 2022, arXiv 2105.14491.
     """
 
-    def __init__(
-        self, num_networks: int, width: int, *, heads: int = 4, negative_slope: float = 0.2
-    ) -> None:
+    def __init__(self, num_networks: int, width: int, *, heads: int = 4, negative_slope: float = 0.2) -> None:
         super().__init__()
         self.heads, self.negative_slope = heads, negative_slope
         self.source = NetworkLinear(num_networks, width, width)
@@ -71,4 +69,35 @@ class GATv2(nn.Module):
         messages = from_rows * weights.unsqueeze(-1)
         total = messages.new_zeros(num_networks * num_genes, self.heads, width // self.heads)
         total = total.index_add(0, neighbours.row, messages)
-        return total.view(num_networks, num_genes, width) + self.bias
+        out: Tensor = total.view(num_networks, num_genes, width) + self.bias
+        return out
+
+
+class SAGE(nn.Module):
+    """A gene and the mean of its neighbours, each through a linear layer per network.
+
+    The mean makes hubs and peripheral genes alike in scale, and genes with the same partners alike.
+    Source: Hamilton et al. 2017, arXiv 1706.02216.
+    """
+
+    def __init__(self, num_networks: int, width: int) -> None:
+        super().__init__()
+        self.own = NetworkLinear(num_networks, width, width)
+        self.mean = NetworkLinear(num_networks, width, width)
+
+    def forward(self, x: Tensor, neighbours: Neighbours) -> Tensor:
+        """Map [N, h] to [G, N, h]."""
+        out: Tensor = self.own(x.expand(neighbours.num_networks, -1, -1)) + self.mean(neighbours.mean(x))
+        return out
+
+
+class LightGCN(nn.Module):
+    """The mean of a gene's neighbours and nothing else: no weights, no non-linearity.
+
+    What learns is the embeddings, which the networks smooth: the strongest prior for screens with few
+    genotypes per gene. Source: He et al. 2020, arXiv 2002.02126.
+    """
+
+    def forward(self, x: Tensor, neighbours: Neighbours) -> Tensor:
+        """Map [N, h] to [G, N, h]."""
+        return neighbours.mean(x)

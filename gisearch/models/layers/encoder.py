@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass as plain_dataclass
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -11,13 +12,15 @@ from torch import Tensor, nn
 
 from gisearch.config import STRICT
 from gisearch.data.cell_graph import CellGraph
-from gisearch.models.layers.convolution import GIN, ConvolutionName, GATv2
+from gisearch.errors import DataError
+from gisearch.models.layers.convolution import GIN, SAGE, ConvolutionName, GATv2, LightGCN
 from gisearch.models.layers.graph_aggregation import AggregationName, graph_aggregation
 from gisearch.models.layers.mlp import ActivationName, NetworkNorm, NormName, activation, mlp
 from gisearch.models.layers.neighbours import Neighbours
 from gisearch.models.layers.stages import StageMonitor
 
 EMBEDDING_STD = 0.02
+RESIDUAL_GAIN = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -26,26 +29,27 @@ class EncoderConfig:
 
     Attributes:
         networks: the gene networks to use, by name; None takes all that the data has.
-        convolution: the graph convolution of every network.
+        convolution: the graph convolution of every network; ``lightgcn`` has no weights, norm or
+            activation of its own.
         num_layers: rounds of message passing.
         num_heads: attention heads of ``gatv2`` and of ``cross_attention``; must divide the hidden width.
         gin_mlp_layers: layers of each GIN's MLP.
         graph_aggregation: how the networks' embeddings of a gene become one, after every layer.
         bottleneck: width inside ``pairwise_interaction``.
-        residual: add each layer's input to its output.
+        residual: add each layer's output, times a learnt gain, to its input, from the raw embeddings on.
         norm: norm after every convolution and on the final embeddings.
         activation: activation after every norm.
         dropout: dropout after every activation.
     """
 
-    networks: list[str] | None = None
+    networks: Annotated[list[str], Field(min_length=1)] | None = None
     convolution: ConvolutionName = "gin"
     num_layers: int = Field(default=2, ge=1, le=8)
     num_heads: int = Field(default=4, ge=1, le=64)
     gin_mlp_layers: int = Field(default=2, ge=1, le=4)
     graph_aggregation: AggregationName = "mean"
     bottleneck: int = Field(default=16, ge=1, le=1024)
-    residual: bool = True
+    residual: bool = False
     norm: NormName = "layer"
     activation: ActivationName = "relu"
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
@@ -69,15 +73,21 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, num_networks: int, width: int, config: EncoderConfig) -> None:
         super().__init__()
-        self.convolution: GIN | GATv2
-        if config.convolution == "gin":
-            self.convolution = GIN(
-                num_networks, width, mlp_layers=config.gin_mlp_layers, act=config.activation
-            )
-        else:
-            self.convolution = GATv2(num_networks, width, heads=config.num_heads)
-        self.norm = NetworkNorm(num_networks, width) if config.norm == "layer" else nn.Identity()
-        self.activation = activation(config.activation)
+        self.convolution: GIN | GATv2 | SAGE | LightGCN
+        match config.convolution:
+            case "gin":
+                layers = config.gin_mlp_layers
+                self.convolution = GIN(num_networks, width, mlp_layers=layers, act=config.activation)
+            case "gatv2":
+                self.convolution = GATv2(num_networks, width, heads=config.num_heads)
+            case "sage":
+                self.convolution = SAGE(num_networks, width)
+            case "lightgcn":
+                self.convolution = LightGCN()
+        linear = config.convolution == "lightgcn"
+        normed = config.norm == "layer" and not linear
+        self.norm = NetworkNorm(num_networks, width) if normed else nn.Identity()
+        self.activation = nn.Identity() if linear else activation(config.activation)
         self.dropout = nn.Dropout(config.dropout)
         self.aggregation = graph_aggregation(
             config.graph_aggregation,
@@ -86,25 +96,33 @@ class EncoderLayer(nn.Module):
             heads=config.num_heads,
             bottleneck=config.bottleneck,
         )
-        self.residual = config.residual
+        # A gain per network lets the model fade a network in or out while embeddings are learnt.
+        self.gain: nn.Parameter | None = None
+        if config.residual:
+            self.gain = nn.Parameter(torch.full((num_networks, 1, 1), RESIDUAL_GAIN))
 
     def forward(self, x: Tensor, neighbours: Neighbours) -> tuple[Tensor, Tensor | None]:
         """Map [N, h] to [N, h] and the aggregation weights."""
         per_network = self.dropout(self.activation(self.norm(self.convolution(x, neighbours))))
-        out, attention = self.aggregation(per_network)
-        return (x + out if self.residual else out), attention
+        if self.gain is None:
+            out, attention = self.aggregation(per_network)
+            return out, attention
+        out, attention = self.aggregation(self.gain * per_network)
+        return x + out, attention
 
 
 class Encoder(nn.Module):
     """Gene embeddings through a preprocessor and ``num_layers`` rounds over all networks.
 
     Raises:
-        DataError: a network that the configuration names is not in the cell graph.
+        DataError: a network that the configuration names is not in the cell graph, or it has none at all.
     """
 
     def __init__(self, cell: CellGraph, width: int, config: EncoderConfig) -> None:
         super().__init__()
         networks = cell.select(config.networks)
+        if not networks:
+            raise DataError("the data has no gene network; expected at least one to encode genes with.")
         self.network_names = tuple(network.name for network in networks)
         self.neighbours = Neighbours(networks, cell.num_genes)
         self.embedding = nn.Parameter(torch.randn(cell.num_genes, width) * EMBEDDING_STD)
@@ -118,13 +136,18 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList(
             EncoderLayer(len(networks), width, config) for _ in range(config.num_layers)
         )
-        self.norm = nn.LayerNorm(width) if config.norm == "layer" else nn.Identity()
+        self.gain = nn.Parameter(torch.tensor(RESIDUAL_GAIN)) if config.residual else None
+        # A final norm would blow small residual embeddings up to unit scale: random codes instead of
+        # learnt ones, which a model memorises pairs with.
+        plain = config.residual or config.norm == "none"
+        self.norm = nn.Identity() if plain else nn.LayerNorm(width)
 
     def forward(self, monitor: StageMonitor) -> EncodedGenes:
         """Encode every gene of the wild type."""
-        x = monitor.watch("preprocessor", self.preprocessor(self.embedding))
+        x = self.preprocessor(self.embedding)
+        x = monitor.watch("preprocessor", x if self.gain is None else self.embedding + self.gain * x)
         attention = None
         for i, layer in enumerate(self.layers):
             x, attention = layer(x, self.neighbours)
             monitor.watch(f"encoder.layer_{i + 1}", x)
-        return EncodedGenes(self.norm(x), attention)
+        return EncodedGenes(monitor.watch("encoder.norm", self.norm(x)), attention)

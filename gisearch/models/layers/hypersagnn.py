@@ -5,6 +5,8 @@ Source: Zhang, Zou and Ma 2020, arXiv 1911.02613, as used by DANGO (Zhang et al.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -19,12 +21,15 @@ class LocalPredictorConfig:
 
     Attributes:
         enabled: False leaves the local predictor and the gate out of the model altogether.
+        scorer: ``hypersagnn``, or ``bilinear`` scores of gene pairs, which has no attention layers.
         num_attention_layers: self-attention layers among the deleted genes.
         num_heads: attention heads; must divide the hidden width.
-        dropout: dropout on the static and dynamic embeddings' squared difference.
+        dropout: dropout on the deleted genes' embeddings; high rates keep a model with few genotypes per
+            gene from learning each pair by heart.
     """
 
     enabled: bool = True
+    scorer: Literal["hypersagnn", "bilinear"] = "hypersagnn"
     num_attention_layers: int = Field(default=2, ge=1, le=8)
     num_heads: int = Field(default=4, ge=1, le=64)
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
@@ -79,9 +84,11 @@ class HyperSAGNN(nn.Module):
             x: embeddings of the deleted genes, [B, K, h].
             present: which of them exist, bool [B, K].
         """
+        x = self.dropout(x)
         static = torch.relu(self.static(x))
         dynamic = x
         for layer in self.dynamic:
             dynamic = layer(dynamic, present)
-        scores = self.score(self.dropout((dynamic - static).square())).squeeze(-1)
-        return (scores * present).sum(1) / present.sum(1)
+        scores = self.score((dynamic - static).square()).squeeze(-1)
+        total: Tensor = (scores * present).sum(1) / present.sum(1)
+        return total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -30,7 +31,7 @@ def robust_init(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             if layer.out_features == 1:
-                nn.init.normal_(layer.weight, std=0.1 / math.sqrt(layer.in_features))
+                nn.init.normal_(layer.weight, std=1 / math.sqrt(layer.in_features))
             else:
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             if layer.bias is not None:
@@ -87,7 +88,7 @@ def mlp(
         finish: put norm, activation and dropout after the last layer too.
     """
     layers: list[nn.Module] = []
-    for i, (width_in, width_out) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (width_in, width_out) in enumerate(pairwise(widths)):
         layers.append(nn.Linear(width_in, width_out))
         if finish or i < len(widths) - 2:
             if norm == "layer":

@@ -49,10 +49,18 @@ class Neighbours(nn.Module):
 
     def sum(self, x: Tensor) -> Tensor:
         """Sum the features of each gene's neighbours in every network: [N, h] to [G, N, h]."""
-        total: Tensor = _NeighbourSum.apply(
+        total: Tensor = _NeighbourSum.apply(  # type: ignore[no-untyped-call]
             x, self.source, self.offsets, self.reverse_row, self.reverse_offsets
         )
         return total.view(self.num_networks, self.num_genes, -1)
+
+    def mean(self, x: Tensor) -> Tensor:
+        """Average the features of each gene's neighbours in every network: [N, h] to [G, N, h].
+
+        A gene without neighbours gets zeros.
+        """
+        degree = (self.offsets[1:] - self.offsets[:-1]).clamp_min(1)
+        return self.sum(x) / degree.view(self.num_networks, self.num_genes, 1)
 
 
 def _offsets(rows: np.ndarray[Any, np.dtype[np.int64]], num_rows: int) -> np.ndarray[Any, Any]:

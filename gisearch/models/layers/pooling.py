@@ -68,5 +68,5 @@ class AttentionalPooling(nn.Module):
         # A cell without any weight left has no mutant; the bound keeps it finite.
         mutant = kept_sum / kept.clamp_min(torch.finfo(kept.dtype).tiny).unsqueeze(-1)
         lost = torch.where(present, weights[deleted], 0.0).unsqueeze(-1)
-        difference = (lost * (deleted_features - mutant)).sum(1)
+        difference = (lost * (deleted_features - mutant.unsqueeze(1))).sum(1)
         return PooledCell(wild_type.unsqueeze(0), difference)

@@ -1,0 +1,45 @@
+# Two commands do everything on a fresh machine: `make sweep` and `make test`.
+# They need Python 3.11 or newer, make, and a package index.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SPACE ?= search_spaces/dango_gi.yaml
+ARGS ?=
+
+.PHONY: help sweep test check format docs clean
+
+help:
+	@echo "make sweep   install, search on the generated demo cell, show the best configuration"
+	@echo "             (SPACE=search_spaces/NAME.yaml and ARGS='key=value ...' change what is searched)"
+	@echo "make test    install, run all tests"
+	@echo "make check   install, lint, check types and imports"
+	@echo "make format  format the code"
+	@echo "make clean   remove the environment and caches (never results)"
+
+# The environment is complete when this file exists and is newer than what it was made from.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("gisearch needs Python 3.11 or newer, found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+sweep: $(VENV)/.installed
+	$(BIN)/python -m gisearch.sweep $(SPACE) $(ARGS)
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
