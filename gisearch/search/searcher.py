@@ -43,6 +43,7 @@ class LedgerSearcher(Searcher):
         self.plan, self.ledger, self.folder, self.observers = plan, ledger, folder, observers
         self._numbers: dict[str, int] = {}
         self._last: dict[str, dict[str, Any]] = {}
+        self._epochs: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         """Return the configuration of Tune's next trial, or that there is none."""
@@ -61,10 +62,13 @@ class LedgerSearcher(Searcher):
         return str(Searcher.FINISHED)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Record an epoch."""
+        """Record an epoch, once: a retried worker repeats some, and the closing report repeats the last."""
         if EPOCH not in result:
             return
         self._last[trial_id] = result
+        if result[EPOCH] <= self._epochs.get(trial_id, 0):
+            return
+        self._epochs[trial_id] = result[EPOCH]
         number = self._numbers[trial_id]
         self.ledger.report(number, result[EPOCH], result[OBJECTIVE])
         metrics = json.loads(result[METRICS])
@@ -75,9 +79,12 @@ class LedgerSearcher(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Record how a trial ended."""
-        number = self._numbers.pop(trial_id, None)
-        if number is None:
+        if trial_id not in self._numbers:
             return
+        # Tune tells the epoch at which the scheduler stops a trial here alone.
+        self.on_trial_result(trial_id, result or {})
+        number = self._numbers.pop(trial_id)
+        self._epochs.pop(trial_id, None)
         last = self._last.pop(trial_id, {})
         outcome = _outcome(result or last, last, error, self.plan.config.search.max_retries)
         self.ledger.finish(number, outcome)

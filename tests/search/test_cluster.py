@@ -42,7 +42,9 @@ def test_trials_at_a_time(search: dict[str, float], expected: int) -> None:
         ),
     ],
 )
-def test_a_trial_that_fits_nowhere(search: dict[str, float], available: dict[str, float], message: str) -> None:
+def test_a_trial_that_fits_nowhere(
+    search: dict[str, float], available: dict[str, float], message: str
+) -> None:
     with pytest.raises(ConfigError) as error:
         concurrency(SearchConfig(**search), available)
     assert str(error.value) == message

@@ -35,7 +35,13 @@ def make(tmp_path: Path) -> Callable[..., Ledger]:
     """Open a ledger on the study in a folder, new or as it was left."""
 
     def open_ledger(
-        spec: dict[str, Any], folder: str = "s", *, baselines: Any = (), master: int = 0, mode: Any = "max", **search: Any
+        spec: dict[str, Any],
+        folder: str = "s",
+        *,
+        baselines: Any = (),
+        master: int = 0,
+        mode: Any = "max",
+        **search: Any,
     ) -> Ledger:
         (tmp_path / folder).mkdir(exist_ok=True)
         study = open_study(tmp_path / folder, "s", Objective("val/pearson", mode))
@@ -78,14 +84,17 @@ from gisearch.search.space import compile_space
 from gisearch.training.metrics import Objective
 folder = pathlib.Path("other"); folder.mkdir()
 space, _ = compile_space({MIXED!r}, {BASE!r}, None)
-ledger = Ledger(open_study(folder, "s", Objective("m", "max")), space, SearchConfig(trials=8, startup_trials=4))
+study = open_study(folder, "s", Objective("m", "max"))
+ledger = Ledger(study, space, SearchConfig(trials=8, startup_trials=4))
 found = []
 while (h := ledger.next()) is not None:
     found.append(h.assignment)
     ledger.finish(h.number, Outcome("finished", h.assignment["lr"]))
 print(json.dumps(found))
 """
-        out = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+        out = subprocess.run(
+            [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
         here = drain(make(MIXED, trials=8, startup_trials=4), lambda values: values["lr"])
         assert json.loads(out.stdout) == assignments(here)
 
@@ -95,7 +104,9 @@ print(json.dumps(found))
         replicates = drain(make({"flag": [True]}, "two", master=7, **search))
         assert len(replicates) == 6
         assert len({h.seed for h in replicates}) == 6
-        assert [h.seed for h in drain(make({"flag": [True]}, "three", master=7, **search))] == [h.seed for h in replicates]
+        assert [h.seed for h in drain(make({"flag": [True]}, "three", master=7, **search))] == [
+            h.seed for h in replicates
+        ]
 
 
 class TestBudget:
@@ -105,13 +116,21 @@ class TestBudget:
         handouts = drain(ledger)
         assert tuple(assignments(handouts[:2])) == baselines
         assert [h.number for h in handouts] == [0, 1, 2, 3, 4]
-        assert [bool(t.user_attrs.get("baseline")) for t in ledger.study.trials] == [True, True, False, False, False]
+        assert [bool(t.user_attrs.get("baseline")) for t in ledger.study.trials] == [
+            True,
+            True,
+            False,
+            False,
+            False,
+        ]
 
     def test_lists_are_values_too(self, make: Callable[..., Ledger]) -> None:
         ledger = make({"list": [[1, 2], [3]]}, baselines=({"list": [3]},), trials=2)
         assert assignments(drain(ledger)) == [{"list": [3]}, {"list": [1, 2]}]
 
-    def test_whole_numbers_in_a_real_range_are_the_same_configuration(self, make: Callable[..., Ledger]) -> None:
+    def test_whole_numbers_in_a_real_range_are_the_same_configuration(
+        self, make: Callable[..., Ledger]
+    ) -> None:
         ledger = make({"lr": {"float": [1, 3], "step": 1}}, baselines=({"lr": 2},), trials=9)
         assert sorted(a["lr"] for a in assignments(drain(ledger))) == [1.0, 2.0, 3.0]
 
@@ -120,7 +139,9 @@ class TestBudget:
         assert len(handouts) == len({canonical(h.assignment) for h in handouts}) == 3
 
     @pytest.mark.parametrize("trials", [1, 50])
-    def test_exhaustive_hands_every_configuration_out_once(self, make: Callable[..., Ledger], trials: int) -> None:
+    def test_exhaustive_hands_every_configuration_out_once(
+        self, make: Callable[..., Ledger], trials: int
+    ) -> None:
         spec = {"kind": ["a", "b"], "depth": {"int": [1, 4], "when": {"kind": "a"}}, "flag": [True, False]}
         baselines = ({"kind": "b", "flag": False},)
         handouts = drain(make(spec, "one", baselines=baselines, trials=trials, exhaustive=True))
@@ -159,7 +180,12 @@ class TestOutcomes:
         assert trials[0].value == 0.5
         assert trials[1].value == 0.2
         assert trials[0].user_attrs["note"] == "x"
-        assert trials[0].user_attrs["outcome"] == {"status": "finished", "reason": None, "epochs": 3, "seconds": 0.25}
+        assert trials[0].user_attrs["outcome"] == {
+            "status": "finished",
+            "reason": None,
+            "epochs": 3,
+            "seconds": 0.25,
+        }
         assert trials[2].user_attrs["outcome"]["reason"] == "it broke"
 
     def test_a_duplicate_takes_the_earlier_result_and_no_budget(self, make: Callable[..., Ledger]) -> None:

@@ -41,7 +41,9 @@ def message(tmp_path: Path, plan: Planner) -> Callable[..., str]:
 
 
 def with_space(*lines: str) -> str:
-    return "\n".join(["base: [model=dango_gi, data=demo_tiny]", "space:", *(f"  {line}" for line in lines), ""])
+    return "\n".join(
+        ["base: [model=dango_gi, data=demo_tiny]", "space:", *(f"  {line}" for line in lines), ""]
+    )
 
 
 class TestShipped:
@@ -61,7 +63,13 @@ class TestShipped:
         assert plan.max_epochs == plan.config.trainer.max_epochs
 
     def test_the_command_line_wins(self) -> None:
-        overrides = ["name=trial_run", "search.trials=8", "search.seed=1", "data=demo_tiny", "trainer.max_epochs=7"]
+        overrides = [
+            "name=trial_run",
+            "search.trials=8",
+            "search.seed=1",
+            "data=demo_tiny",
+            "trainer.max_epochs=7",
+        ]
         plan = plan_sweep(find_search_space("dango_gi"), overrides)
         assert (plan.config.name, plan.config.search.trials, plan.config.search.seed) == ("trial_run", 8, 1)
         assert plan.config.data.cell.num_genes == 40
@@ -93,7 +101,11 @@ class TestShipped:
 
 class TestFile:
     def test_a_number_with_an_exponent(self, plan: Planner) -> None:
-        made = plan(with_space("optimizer.lr: [1e-4, 1e-3]", "optimizer.weight_decay: {float: [1e-5, 1E-2], log: true}"))
+        made = plan(
+            with_space(
+                "optimizer.lr: [1e-4, 1e-3]", "optimizer.weight_decay: {float: [1e-5, 1E-2], log: true}"
+            )
+        )
         assert made.space["optimizer.lr"].domain.representatives == (1e-4, 1e-3)
         assert made.space["optimizer.weight_decay"].domain.representatives == (1e-5, 1e-2)
 
@@ -112,9 +124,19 @@ class TestFile:
         assert "exhaustive: every one of the 2 configurations is evaluated once" in exhaustive.notes
 
     def test_open_values_of_a_baseline_are_the_configurations(self, plan: Planner) -> None:
-        text = with_space("optimizer.lr: [1e-4, 1e-2, 5.0]", "model.encoder.num_layers: [1, 2]", "trainer.batch_size: {int: [8, 64]}")
-        made = plan(f"{text}baselines:\n  - model.encoder.num_layers: 1\n  - model: {{encoder: {{num_layers: 2}}}}\n")
-        assert made.baselines[0] == {"optimizer.lr": 1e-2, "model.encoder.num_layers": 1, "trainer.batch_size": 64}
+        text = with_space(
+            "optimizer.lr: [1e-4, 1e-2, 5.0]",
+            "model.encoder.num_layers: [1, 2]",
+            "trainer.batch_size: {int: [8, 64]}",
+        )
+        made = plan(
+            f"{text}baselines:\n  - model.encoder.num_layers: 1\n  - model: {{encoder: {{num_layers: 2}}}}\n"
+        )
+        assert made.baselines[0] == {
+            "optimizer.lr": 1e-2,
+            "model.encoder.num_layers": 1,
+            "trainer.batch_size": 64,
+        }
         assert made.baselines[1]["model.encoder.num_layers"] == 2
 
     def test_texts_and_lists_survive_hydra(self) -> None:
@@ -141,7 +163,10 @@ BAD = [
     ),
     ("name: [\nspace:\n", "space.yaml, line 3: not valid YAML: expected the node content"),
     ("name: a: b\n", "space.yaml, line 1: not valid YAML: mapping values are not allowed here."),
-    ("name: !!python/object:os.system {}\n", "space.yaml, line 1: not valid YAML: could not determine a constructor"),
+    (
+        "name: !!python/object:os.system {}\n",
+        "space.yaml, line 1: not valid YAML: could not determine a constructor",
+    ),
     ("name: \x07\n", "space.yaml: not valid YAML: "),
     (
         "space:\n  seed: [1]\n  trainer.batch_size: [8]\n  seed: [2]\n",
@@ -149,7 +174,8 @@ BAD = [
     ),
     (
         with_space("model.encoder.num_layer: [1, 2]"),
-        "space.yaml, line 3: unknown parameter path 'model.encoder.num_layer'. Did you mean 'model.encoder.num_layers'?",
+        "space.yaml, line 3: unknown parameter path 'model.encoder.num_layer'. "
+        "Did you mean 'model.encoder.num_layers'?",
     ),
     (
         with_space("optimizer: [1, 2]"),
@@ -202,7 +228,8 @@ BAD = [
         "unknown key 'search.trails' on the command line. Did you mean 'trials'?",
     ),
     (
-        f"{with_space('seed: {int: [1, 2]}', 'optimizer.lr: {float: [0.1, 0.2]}')}search: {{exhaustive: true}}\n",
+        with_space("seed: {int: [1, 2]}", "optimizer.lr: {float: [0.1, 0.2]}")
+        + "search: {exhaustive: true}\n",
         "space.yaml, line 4: optimizer.lr: search.exhaustive needs a finite space; give the range a step.",
     ),
     (f"name: a b\n{with_space('seed: [1]')}", "name: "),
@@ -225,14 +252,21 @@ class TestCombinations:
         assert "64" in found
 
     def test_one_pair_that_does_not_fit(self, message: Callable[..., str], plan: Planner) -> None:
-        found = message(with_space("model.hidden_dim: [48, 32]", "model.encoder.num_heads: [6]", "seed: {int: [1, 9]}"))
+        found = message(
+            with_space("model.hidden_dim: [48, 32]", "model.encoder.num_heads: [6]", "seed: {int: [1, 9]}")
+        )
         assert "model.hidden_dim=32" in found
         assert "model.encoder.num_heads=6" in found
         assert "48" not in found
-        plan(with_space("model.hidden_dim: [48, 96]", "model.encoder.num_heads: [6]"), "model.local_predictor.num_heads=2")
+        plan(
+            with_space("model.hidden_dim: [48, 96]", "model.encoder.num_heads: [6]"),
+            "model.local_predictor.num_heads=2",
+        )
 
     def test_the_pair_is_found_in_a_large_space(self, message: Callable[..., str]) -> None:
-        others = [f"{key}: [1, 2, 3, 4, 5, 6]" for key in ("seed", "trainer.max_epochs", "trainer.batch_size")]
+        others = [
+            f"{key}: [1, 2, 3, 4, 5, 6]" for key in ("seed", "trainer.max_epochs", "trainer.batch_size")
+        ]
         found = message(with_space("model.hidden_dim: [48, 32]", "model.encoder.num_heads: [4, 6]", *others))
         assert "model.hidden_dim=32" in found
         assert "model.encoder.num_heads=6" in found

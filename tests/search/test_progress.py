@@ -20,7 +20,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def view(total: int = 4, done: int = 0, mode: Any = "max", **more: Any) -> ProgressView:
-    return ProgressView(Console(file=io.StringIO(), width=200), Objective("val/pearson", mode), total, done, **more)
+    return ProgressView(
+        Console(file=io.StringIO(), width=200), Objective("val/pearson", mode), total, done, **more
+    )
 
 
 def written(made: ProgressView) -> str:

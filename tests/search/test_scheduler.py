@@ -36,7 +36,9 @@ def frozen(curves: list[dict[int, float]]) -> list[FrozenTrial]:
 
 
 @pytest.mark.parametrize(("mode", "good", "bad"), [("max", 0.9, 0.1), ("min", 0.1, 0.9)])
-def test_a_bad_trial_is_stopped_at_its_first_rung(mode: Literal["max", "min"], good: float, bad: float) -> None:
+def test_a_bad_trial_is_stopped_at_its_first_rung(
+    mode: Literal["max", "min"], good: float, bad: float
+) -> None:
     scheduler = build_scheduler(CONFIG, mode=mode, max_epochs=10)
     assert decide(scheduler, "one", curve(good)) is None
     assert decide(scheduler, "two", curve(bad)) == 2

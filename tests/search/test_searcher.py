@@ -96,7 +96,12 @@ def test_outcomes(searcher: LedgerSearcher) -> None:
     assert name == "COMPLETE"
     assert outcome["status"] == "finished"
     assert outcome["parameters"] == {"total": 7}
-    assert (outcome["epochs"], outcome["best_epoch"], outcome["seconds"], outcome["wall_seconds"]) == (2, 2, 1.0, 9.0)
+    assert (outcome["epochs"], outcome["best_epoch"], outcome["seconds"], outcome["wall_seconds"]) == (
+        2,
+        2,
+        1.0,
+        9.0,
+    )
     assert searcher.ledger.study.trials[0].value == 0.5
     assert state(searcher, 1)[0] == "PRUNED"
     assert state(searcher, 1)[1]["status"] == "stopped_early"
@@ -147,3 +152,19 @@ def test_the_reason_counts_the_retries() -> None:
     found = _outcome({}, {"epoch": 3, "objective": 0.5}, error=True, retries=5)
     assert (found.status, found.value) == ("failed", 0.5)
     assert found.reason == "the worker process died and was retried 5 times."
+
+
+def test_the_epoch_that_stops_a_trial_is_recorded_too(searcher: LedgerSearcher) -> None:
+    searcher.suggest("x")
+    searcher.on_trial_result("x", epoch(1, 0.25))
+    searcher.on_trial_complete("x", epoch(2, 0.5))
+    trial = searcher.ledger.study.trials[0]
+    assert (trial.state.name, trial.value, trial.intermediate_values) == ("PRUNED", 0.5, {1: 0.25, 2: 0.5})
+    assert ("a", "epoch", 0, 2, 0.5, {"val/pearson": 0.5}) in searcher.heard
+
+
+def test_epochs_that_a_retried_worker_repeats_are_told_once(searcher: LedgerSearcher) -> None:
+    searcher.suggest("x")
+    for number in (1, 2, 3, 2, 3, 4):
+        searcher.on_trial_result("x", epoch(number, 0.25))
+    assert [event[3] for event in searcher.heard if event[:2] == ("a", "epoch")] == [1, 2, 3, 4]

@@ -58,8 +58,14 @@ class TestDomains:
         [
             (3, "expected a list of values, or a mapping with choice, int or float; got 3"),
             ({}, "expected exactly one of choice, int and float; got nothing"),
-            ({"flaot": [0, 1]}, "expected exactly one of choice, int and float; got flaot. Did you mean 'float'?"),
-            ({"int": [1, 2], "float": [0, 1]}, "expected exactly one of choice, int and float; got int, float. Did you mean 'int'?"),
+            (
+                {"flaot": [0, 1]},
+                "expected exactly one of choice, int and float; got flaot. Did you mean 'float'?",
+            ),
+            (
+                {"int": [1, 2], "float": [0, 1]},
+                "expected exactly one of choice, int and float; got int, float. Did you mean 'int'?",
+            ),
             (
                 {"int": [1, 2], "stepp": 1},
                 "unknown key 'stepp'; expected int, log, step, when. Did you mean 'step'?",
@@ -95,7 +101,9 @@ class TestDomains:
 
 class TestCompile:
     def test_conditions_come_before_what_depends_on_them(self) -> None:
-        space = compiled({"c": {"int": [1, 2], "when": {"b": 1}}, "b": {"choice": [1, 2], "when": {"a": 0}}, "a": [0, 1]})
+        space = compiled(
+            {"c": {"int": [1, 2], "when": {"b": 1}}, "b": {"choice": [1, 2], "when": {"a": 0}}, "a": [0, 1]}
+        )
         assert [p.path for p in space.parameters] == ["a", "b", "c"]
         assert list(space.enumerate()) == [
             {"a": 0, "b": 1, "c": 1},
@@ -122,12 +130,18 @@ class TestCompile:
     def test_infinite_and_large_spaces(self) -> None:
         space = compiled({"a": {"float": [0, 1]}})
         assert space.size() is None
-        with pytest.raises(ConfigError, match="^search.exhaustive: a has infinitely many values; give it a step"):
+        with pytest.raises(
+            ConfigError, match=r"^search\.exhaustive: a has infinitely many values; give it a step"
+        ):
             list(space.enumerate())
         assert compiled({"a": {"int": [1, 50]}, "b": {"int": [1, 50]}}).size(limit=2000) is None
 
     def test_a_pinned_parameter_leaves_with_what_depends_on_another_value(self) -> None:
-        spec = {"a": [True, False], "b": {"int": [1, 2], "when": {"a": True}}, "c": {"int": [1, 2], "when": {"b": 1}}}
+        spec = {
+            "a": [True, False],
+            "b": {"int": [1, 2], "when": {"a": True}},
+            "c": {"int": [1, 2], "when": {"b": 1}},
+        }
         spec |= {"d": [1, 2]}
         base = {"a": False, "b": 1, "c": 1, "d": 1}
         space, notes = compile_space(spec, base, fail, {"a": False})
@@ -142,10 +156,16 @@ class TestCompile:
         ("spec", "message"),
         [
             ({"z": [1]}, "z: unknown parameter path 'z'"),
-            ({"group.valeu": [1]}, "group.valeu: unknown parameter path 'group.valeu'. Did you mean 'group.value'?"),
+            (
+                {"group.valeu": [1]},
+                "group.valeu: unknown parameter path 'group.valeu'. Did you mean 'group.value'?",
+            ),
             ({"group": [1]}, "group: 'group' is a section, not a value; expected one of group.value"),
             ({"a": {"choice": [1], "when": 3}}, "a: when: expected a mapping of keys to values; got 3"),
-            ({"a": {"choice": [1], "when": {"group.valeu": 3}}}, "a: unknown parameter path 'group.valeu'. Did you mean 'group.value'?"),
+            (
+                {"a": {"choice": [1], "when": {"group.valeu": 3}}},
+                "a: unknown parameter path 'group.valeu'. Did you mean 'group.value'?",
+            ),
             ({"a": {"choice": [1], "when": {"a": 1}}}, "a: the condition refers to the parameter itself"),
             (
                 {"a": [1, 2], "b": {"choice": [1], "when": {"a": 3}}},
@@ -190,7 +210,9 @@ class TestCompile:
         assert (circle if "circle" in message else str(error.value)) == message
 
     def test_check_assignment(self) -> None:
-        space = compiled({"alpha": [1, 2], "beta": {"int": [1, 4], "when": {"alpha": 1}}}, {"alpha": 1, "beta": 1})
+        space = compiled(
+            {"alpha": [1, 2], "beta": {"int": [1, 4], "when": {"alpha": 1}}}, {"alpha": 1, "beta": 1}
+        )
         assert space.check_assignment({}) is None
         assert space.check_assignment({"alpha": 1, "beta": 4}) is None
         assert space.check_assignment({"alpa": 1}) == "'alpa' is not in the space. Did you mean 'alpha'?"
@@ -215,7 +237,8 @@ def spaces(draw: st.DrawFn) -> SearchSpace:
         parents = draw(st.lists(st.sampled_from(names[:i]), max_size=2, unique=True)) if i else []
         if parents:
             domain["when"] = {
-                parent: draw(st.lists(st.integers(0, 2), min_size=1, max_size=2, unique=True)) for parent in parents
+                parent: draw(st.lists(st.integers(0, 2), min_size=1, max_size=2, unique=True))
+                for parent in parents
             }
         spec[name] = domain
         try:

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gisearch import report
+from gisearch.command_line import run
+from gisearch.errors import ConfigError
+from gisearch.search.config import SearchConfig
+from gisearch.search.ledger import Ledger, Outcome, open_study
+from gisearch.search.space import compile_space
+from gisearch.training.metrics import Objective
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished sweep of four trials, in the working directory's results folder."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "results" / "study"
+    folder.mkdir(parents=True)
+    space, _ = compile_space(
+        {"model.depth": [1, 2], "lr": {"float": [0, 1]}},
+        {"model.depth": 1, "lr": 0.1},
+        lambda key, message: ConfigError(message),
+    )
+    ledger = Ledger(open_study(folder, "study", Objective("val/auroc", "max")), space, SearchConfig(trials=4))
+    while (handout := ledger.next()) is not None:
+        value = 0.5 + 0.1 * handout.number
+        ledger.report(handout.number, 1, value)
+        ledger.finish(handout.number, Outcome("finished", value, None, {"epochs": 1, "seconds": 1.0}))
+        config = folder / "trials" / f"t{handout.number:04d}" / "config.yaml"
+        config.parent.mkdir(parents=True)
+        config.write_text(yaml.safe_dump({"lr": handout.assignment["lr"]}))
+    facts = {"name": "study", "metric": "val/auroc", "tracking": {"uri": "sqlite:///mlflow.db"}}
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(facts))
+    return folder
+
+
+def test_json_is_one_object_and_nothing_else(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(report.main, ["study", "--json"]) == 0
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    assert captured.err == ""
+    assert found["best"]["trial_id"] == "t0003"
+    assert found["best"]["config"] == {"lr": found["trials"][0]["params"]["lr"]}
+    assert found["best"]["mlflow_run_id"] is None
+    assert [row["trial_id"] for row in found["trials"]] == ["t0003", "t0002", "t0001", "t0000"]
+
+
+def test_text_and_figures(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(report.main, [str(sweep), "--top", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "study: best trials by val/auroc" in out
+    assert "4 trials: 4 finished." in out
+    assert "Best: t0003 with val/auroc = 0.8000\n" in out
+    assert "t0001" not in out.partition("4 trials")[0]
+    assert "ui --backend-store-uri sqlite:///mlflow.db" in out
+    assert "Which choices mattered" in out
+    drawn = [Path(line.strip()) for line in out.partition("Figures:\n")[2].splitlines()]
+    assert {path.name for path in drawn} >= {"learning_curves.png", "parallel_coordinates.png"}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
+
+
+def test_bad_input(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(report.main, ["studi"]) == 2
+    expected = "error: no results called 'studi' in results/ (it has: study). Did you mean 'study'?\n"
+    assert capsys.readouterr().err == expected
+    (sweep / "sweep.yaml").unlink()
+    assert run(report.main, ["study"]) == 2
+    assert capsys.readouterr().err == "error: results/study holds no sweep: it has no sweep.yaml.\n"
