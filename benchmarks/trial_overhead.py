@@ -93,7 +93,9 @@ def measure(trials: int) -> dict[str, Any]:
         for name, case in CASES.items():
             seconds, training = case(trials)
             reference = seconds if reference is None else reference
-            peak = sum(p.memory_info().rss for p in [psutil.Process(), *psutil.Process().children(recursive=True)])
+            peak = sum(
+                p.memory_info().rss for p in [psutil.Process(), *psutil.Process().children(recursive=True)]
+            )
             rows.append(
                 {
                     "case": name,

@@ -20,7 +20,7 @@ os.environ.update(
     }
 )
 
-import pytest  # noqa: E402
+import pytest
 
 if TYPE_CHECKING:
     from gisearch.data.cell_graph import CellGraph
@@ -50,7 +50,7 @@ def make_dataset() -> Callable[..., Dataset]:
 
 @pytest.fixture(scope="session")
 def tiny_dataset(make_dataset: Callable[..., Dataset]) -> Dataset:
-    """The demo cell at its tiny size: 40 genes, three networks, interactions of double and triple deletions."""
+    """The demo cell at its tiny size: 40 genes, three networks, gene interactions as the target."""
     return make_dataset("data=demo_tiny")
 
 

@@ -123,6 +123,7 @@ class Ledger:
         self._steps: dict[int, int] = {}
         self._is_finite = space.size(limit=100_000) is not None
         self.handed_out = 0
+        self.ended = False
         self._pending: list[Handout] = []
         self._unseen: list[Assignment] | None = None
         trials = study.get_trials(deepcopy=False)
@@ -179,9 +180,11 @@ class Ledger:
         if self._pending:
             return self._pending.pop(0)
         if self.handed_out >= self.config.trials and not self.config.exhaustive:
+            self.ended = True
             return None
         asked = self._ask()
         if asked is None:
+            self.ended = True
             return None
         trial, assignment = asked
         self._seen.setdefault(canonical(assignment), trial.number)

@@ -117,7 +117,7 @@ def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) 
         )
         with view:
             _tune(searcher, scheduler, plan, dataset, folder, parallel)
-    interrupted = bool(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+    interrupted = not ledger.ended or bool(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
     messages = conclude(folder, dataset, tracker, question, interrupted=interrupted)
     shutil.rmtree(folder / _RAY_FOLDER, ignore_errors=True)
     return SweepOutcome(load_results(folder), interrupted, tuple(messages))

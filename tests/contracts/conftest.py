@@ -1,0 +1,253 @@
+"""Every registered model, in every categorical variant, and every option of its configuration.
+
+A model added to the registry is tested without a word here, unless an option of it means something only
+beside another one, or a parameter of it cannot have a gradient: then it gets a :class:`Case`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gisearch.config import assign, build
+from gisearch.data.dataset import Dataset
+from gisearch.errors import ConfigError
+from gisearch.models.base import Model
+from gisearch.models.batch import GenotypeBatch
+from gisearch.models.registry import MODELS
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the contracts cannot know of a model.
+
+    Attributes:
+        base: a small configuration.
+        contexts: by option, what else must be set for it to mean anything.
+        alternatives: by option, other values, where its type does not tell.
+        gradientless: by pattern of a parameter's name, why the scores cannot depend on it.
+        stages: by pattern of a parameter's name, the first stage that reads it.
+    """
+
+    base: Mapping[str, Any] = field(default_factory=dict)
+    contexts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    alternatives: Mapping[str, list[Any]] = field(default_factory=dict)
+    gradientless: Mapping[str, str] = field(default_factory=dict)
+    stages: Mapping[str, str] = field(default_factory=dict)
+
+
+_NETWORKS: dict[str, list[Any]] = {"encoder.networks": [["physical"], ["regulatory", "physical"]]}
+_HYPERSAGNN = {"local_predictor.enabled": True, "local_predictor.scorer": "hypersagnn"}
+
+CASES: dict[str, Case] = {
+    "dango_gi": Case(
+        base={"hidden_dim": 16, "encoder.bottleneck": 4},
+        contexts={
+            "encoder.num_heads": {"encoder.convolution": "gatv2"},
+            "encoder.gin_mlp_layers": {"encoder.convolution": "gin"},
+            "encoder.bottleneck": {"encoder.graph_aggregation": "pairwise_interaction"},
+            "local_predictor.num_heads": _HYPERSAGNN,
+            "local_predictor.num_attention_layers": _HYPERSAGNN,
+            "combination": {"local_predictor.enabled": True},
+        },
+        alternatives=_NETWORKS,
+        gradientless={
+            r"pooling\.gate\.2\.bias": "a softmax over genes does not change with a shift of its logits",
+            r"pooling\.transform\.bias": "a shift of all features is in z_w and z_i, and cancels in z_p",
+            r".*\.aggregation\.score\.bias": "a softmax over options does not change with a shift",
+        },
+        stages={
+            r"encoder\.(embedding|gain|preprocessor\..*)": "preprocessor",
+            r"encoder\.layers\.0\..*": "encoder.layer_1",
+            r"encoder\.layers\.1\..*": "encoder.layer_2",
+            r"encoder\.norm\..*": "encoder.norm",
+            r"pooling\..*": "pooling",
+            r"global_predictor\..*": "global_predictor",
+            r"local_predictor\..*": "local_predictor",
+            r"gate\..*": "combination",
+        },
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model's configuration: the case's base with changes."""
+
+    model: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def case(self) -> Case:
+        return CASES.get(self.model, Case())
+
+    def config(self, extra: Mapping[str, Any] | None = None) -> Any:
+        return build(MODELS[self.model], assign({}, {**self.case.base, **self.changes, **(extra or {})}))
+
+    def __str__(self) -> str:
+        text = ",".join(f"{key}={value}" for key, value in self.changes.items())
+        return f"{self.model}:{text or 'base'}"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a model's configuration, and another value for it."""
+
+    reference: Variant
+    path: str
+    value: Any
+
+    @property
+    def changed(self) -> Variant:
+        return Variant(self.reference.model, {**self.reference.changes, self.path: self.value})
+
+    def __str__(self) -> str:
+        return f"{self.reference.model}:{self.path}={self.value}"
+
+
+def leaves(cls: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the path and the bare type of every option."""
+    hints = get_type_hints(cls, include_extras=True)
+    for option in dataclasses.fields(cls):
+        annotation = _bare(hints[option.name])
+        if dataclasses.is_dataclass(annotation):
+            yield from leaves(annotation, f"{prefix}{option.name}.")
+        else:
+            yield f"{prefix}{option.name}", annotation
+
+
+def _bare(annotation: Any) -> Any:
+    if get_origin(annotation) is Annotated:
+        return _bare(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        options = [_bare(option) for option in get_args(annotation) if option is not NoneType]
+        return options[0] if len(options) == 1 else annotation
+    return annotation
+
+
+def value_at(config: Any, path: str) -> Any:
+    for part in path.split("."):
+        config = getattr(config, part)
+    return config
+
+
+def options_of(model: str) -> Iterator[Option]:
+    """Yield every option with its other values: all of a choice, a valid other one of a number."""
+    case = CASES.get(model, Case())
+    for path, annotation in leaves(MODELS[model]):
+        reference = Variant(model, case.contexts.get(path, {}))
+        value = value_at(reference.config(), path)
+        candidates: list[Any]
+        if path in case.alternatives:
+            candidates = case.alternatives[path]
+        elif annotation is bool:
+            candidates = [not value]
+        elif get_origin(annotation) is Literal:
+            candidates = [other for other in get_args(annotation) if other != value]
+        elif annotation is int and value is not None:
+            candidates = _first_valid(reference, path, [value * 2, value + 1, value - 1])
+        elif annotation is float and value is not None:
+            candidates = _first_valid(reference, path, [value + 0.3, value / 2, value * 2])
+        else:
+            raise TypeError(
+                f"{model}: the contracts know no other value for {path}; add alternatives to its case"
+            )
+        for candidate in candidates:
+            yield Option(reference, path, candidate)
+
+
+def _first_valid(reference: Variant, path: str, candidates: list[Any]) -> list[Any]:
+    for candidate in candidates:
+        try:
+            reference.config({path: candidate})
+        except ConfigError:
+            continue
+        return [candidate]
+    raise ValueError(f"{reference.model}: no valid other value for {path} among {candidates}")
+
+
+def variants_of(model: str) -> list[Variant]:
+    """Return the base and every categorical choice made differently."""
+    categorical = [o.changed for o in options_of(model) if isinstance(o.value, bool | str | list)]
+    return [Variant(model), *categorical]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "model_name" in metafunc.fixturenames:
+        metafunc.parametrize("model_name", list(MODELS))
+    if "variant" in metafunc.fixturenames:
+        metafunc.parametrize("variant", [v for name in MODELS for v in variants_of(name)], ids=str)
+    if "option" in metafunc.fixturenames:
+        metafunc.parametrize("option", [o for name in MODELS for o in options_of(name)], ids=str)
+
+
+@pytest.fixture(scope="session")
+def all_options() -> list[Option]:
+    """Every option of every model."""
+    return [option for name in MODELS for option in options_of(name)]
+
+
+@pytest.fixture(scope="session")
+def dataset(make_dataset: Callable[..., Dataset]) -> Dataset:
+    """The tiny cell with fitness as its target: single, double and triple deletions."""
+    return make_dataset("data=demo_tiny", "data.target=fitness")
+
+
+@pytest.fixture(scope="session")
+def batch(dataset: Dataset) -> GenotypeBatch:
+    """Four single, four double and four triple deletions, in turns."""
+    order = dataset.genotypes.order
+    rows = [row for i in range(4) for k in (1, 2, 3) for row in [(order == k).nonzero()[0][i]]]
+    return GenotypeBatch.from_genotypes(dataset.genotypes.subset(rows))
+
+
+@pytest.fixture
+def make_model(dataset: Dataset) -> Callable[..., Model]:
+    """Build a variant with its initial weights, drawn from a seed, in evaluation mode."""
+
+    def make(variant: Variant, seed: int = 0) -> Model:
+        torch.manual_seed(seed)
+        model: Model = variant.config().build(dataset.cell)
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture
+def unread_parameters(
+    make_model: Callable[..., Model], batch: GenotypeBatch
+) -> Callable[[Variant], list[str]]:
+    """List the parameters that the scores of a variant should depend on and do not.
+
+    In double precision, where a gradient that is zero mathematically is below 1e-10 of the others; and for
+    several initial weights, because a ReLU that is on or off for all genes hides what lies before it.
+    """
+
+    def unread(variant: Variant) -> list[str]:
+        read: set[str] = set()
+        for seed in range(5):
+            model = make_model(variant, seed).double()
+            score = model(batch).score
+            (score * torch.randn_like(score)).sum().backward()
+            size = {name: _size(parameter) for name, parameter in model.named_parameters()}
+            assert all(math.isfinite(value) for value in size.values()), size
+            read |= {name for name, value in size.items() if value > 1e-10 * max(size.values())}
+        exempt = {name for name in size if any(re.fullmatch(p, name) for p in variant.case.gradientless)}
+        assert exempt & read == set(), "these have a gradient after all"
+        return sorted(set(size) - read - exempt)
+
+    return unread
+
+
+def _size(parameter: nn.Parameter) -> float:
+    gradient: Tensor | None = parameter.grad
+    return 0.0 if gradient is None else gradient.abs().max().item()
