@@ -45,8 +45,9 @@ class OptimizerConfig:
 
         The schedule is a function of the step alone, so that a resumed run continues it exactly.
         """
-        decayed = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
-        others = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
+        trained = [p for p in model.parameters() if p.requires_grad]
+        decayed = [p for p in trained if _is_matrix(p)]
+        others = [p for p in trained if not _is_matrix(p)]
         optimizer = AdamW(
             [{"params": decayed, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}],
             lr=self.lr,
@@ -67,3 +68,8 @@ class OptimizerConfig:
         progress = min((step - warmup_steps) / max(total_steps - warmup_steps, 1), 1.0)
         within = 1.0 if progress == 1.0 else (progress * self.cycles) % 1.0
         return self.final_lr_ratio + (1 - self.final_lr_ratio) * 0.5 * (1 + math.cos(math.pi * within))
+
+
+def _is_matrix(parameter: nn.Parameter) -> bool:
+    # Biases and scales of stacked networks are vectors too: [G, 1, h].
+    return parameter.ndim == 2 or (parameter.ndim > 2 and parameter.shape[-2] > 1)

@@ -33,7 +33,9 @@ class TargetScale:
         if dataset.target.kind == "binary":
             return cls("binary")
         values = dataset.values("train").astype(np.float64)
-        return cls("regression", float(values.mean()), float(values.std()) or 1.0)
+        # Of equal values rounding makes the standard deviation tiny instead of zero.
+        std = 1.0 if values.min() == values.max() else float(values.std())
+        return cls("regression", float(values.mean()), std)
 
     def to_model(self, values: Tensor) -> Tensor:
         """From label units to the model's scale."""

@@ -39,7 +39,7 @@ def experiment(**changes: Any) -> ExperimentConfig:
     return build(ExperimentConfig, values)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for a process that dies in the middle."""
 
 
@@ -55,9 +55,9 @@ def test_a_continued_run_equals_an_uninterrupted_one(dataset: Dataset, tmp_path:
 
     def die(epoch: EpochReport) -> None:
         if epoch.epoch == 3:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run_experiment(config, dataset, folder=tmp_path / "killed", report=die)
     continued: list[int] = []
     result = run_experiment(
@@ -129,7 +129,7 @@ def test_a_corrupt_last_checkpoint_falls_back_to_the_one_before(dataset: Dataset
     run_experiment(experiment(), dataset, folder=tmp_path)
     (tmp_path / LAST).write_bytes(b"half a checkpoint")
     store = CheckpointStore(tmp_path)
-    with pytest.raises(CheckpointError, match="was not loaded|cannot be read"):
+    with pytest.raises(CheckpointError, match=r"was not loaded|cannot be read"):
         store.load(LAST)
     state = store.load_last()
     assert state is not None
@@ -159,7 +159,7 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(CheckpointError, match="No space left on device"):
+    with pytest.raises(CheckpointError, match="No space left"):
         store.save(BEST, {"model": {"w": torch.zeros(2)}})
     assert [path.name for path in tmp_path.iterdir()] == [BEST]
     assert store.load(BEST)["model"]["w"].tolist() == [1.0, 1.0]
