@@ -65,11 +65,11 @@ class Recorder:
             "best_epoch": facts.get("best_epoch"),
             "peak_memory_mb": facts.get("peak_memory_mb"),
             "parameters": parameters.get("total"),
-            **{f"parameters/{k}": v for k, v in parameters.items() if k != "total"},
             **facts.get("subgroups", {}),
         }
         summary |= {key: float(value) for key, value in numbers.items() if value is not None}
-        self.tracker.end_trial(TrialEnd(number, _STATUS[outcome.status], outcome.reason, summary))
+        tags = {f"gisearch.parameters.{k}": str(v) for k, v in parameters.items() if k != "total"}
+        self.tracker.end_trial(TrialEnd(number, _STATUS[outcome.status], outcome.reason, summary, tags))
         self._ended += 1
         if outcome.value is not None:
             self.tracker.log_metrics(None, self._ended, {"objective": outcome.value})

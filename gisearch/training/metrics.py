@@ -95,7 +95,6 @@ def score(kind: str, predicted: Tensor, measured: Tensor) -> dict[str, float]:
         mean_squared_error,
         pearson_corrcoef,
         r2_score,
-        spearman_corrcoef,
     )
 
     if not is_measurable(measured):
@@ -114,10 +113,16 @@ def score(kind: str, predicted: Tensor, measured: Tensor) -> dict[str, float]:
     constant = bool(predicted.max() - predicted.min() < 1e-9)
     return {
         "pearson": 0.0 if constant else pearson_corrcoef(predicted, measured).item(),
-        "spearman": 0.0 if constant else spearman_corrcoef(predicted, measured).item(),
+        "spearman": 0.0 if constant else pearson_corrcoef(_ranks(predicted), _ranks(measured)).item(),
         "rmse": (mean_squared_error(predicted, measured, squared=False) * spread).item(),
         "r2": r2_score(predicted, measured).item(),
     }
+
+
+def _ranks(values: Tensor) -> Tensor:
+    # torchmetrics' own ranks overflow 32 bits where some 65,000 values are equal.
+    _, inverse, counts = torch.unique(values, return_inverse=True, return_counts=True)
+    return (counts.cumsum(0) - (counts - 1).double() / 2)[inverse]
 
 
 def score_subgroups(

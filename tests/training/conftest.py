@@ -23,7 +23,7 @@ Experiment = Callable[..., ExperimentConfig]
 
 @pytest.fixture(scope="session")
 def experiment() -> Experiment:
-    """Return the small experiment with changes: ``experiment({"trainer.max_epochs": 2}, "data.target=fitness")``."""
+    """Return the small experiment with changes: ``experiment({"seed": 2}, "data.target=fitness")``."""
 
     def make(changes: dict[str, Any] | None = None, *data: str) -> ExperimentConfig:
         values = {"data": to_plain(compose_data(["data=demo_tiny", *data])), **SMALL}

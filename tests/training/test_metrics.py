@@ -36,6 +36,7 @@ def labels_and_predictions(
         {"spread": 1e-3, "mean": 0.9, "size": 20},
         {"spread": 1e-4, "mean": 100.0},
         {"decimals": 0},
+        {"decimals": 0, "size": 150_000, "spread": 0.6},
         {"size": 2},
         {"size": 3, "seed": 1},
     ],
