@@ -122,7 +122,8 @@ def score(kind: str, predicted: Tensor, measured: Tensor) -> dict[str, float]:
 def _ranks(values: Tensor) -> Tensor:
     # torchmetrics' own ranks overflow 32 bits where some 65,000 values are equal.
     _, inverse, counts = torch.unique(values, return_inverse=True, return_counts=True)
-    return (counts.cumsum(0) - (counts - 1).double() / 2)[inverse]
+    ranks: Tensor = counts.cumsum(0) - (counts - 1).double() / 2
+    return ranks[inverse]
 
 
 def score_subgroups(
