@@ -149,6 +149,7 @@ class YeastData(CommonData):
         metabolism: whether to read yeast-GEM as well.
         target: the label to learn; of ``strong_negative`` the double deletions, because the table lists only
             negative triple deletions (see ``orders``).
+        split: how genotypes are divided; a tenth each validates and tests by default.
         isolated_genes: what to do where a labelled genotype deletes a gene that no network holds.
     """
 
@@ -157,6 +158,8 @@ class YeastData(CommonData):
     networks: Annotated[list[str], Field(min_length=1)] | None = None
     metabolism: bool = False
     target: str = "strong_negative"
+    # With a handful of genotypes per gene, every training genotype counts.
+    split: SplitConfig = Field(default_factory=lambda: SplitConfig(val=0.1, test=0.1))
     isolated_genes: Literal["keep", "error"] = "keep"
 
 
