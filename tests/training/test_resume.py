@@ -1,181 +1,238 @@
-"""A continued run equals an uninterrupted one; checkpoints survive damage and run nobody's code."""
+"""A continued run equals an uninterrupted one, in this process and in another."""
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from gisearch.config import build
-from gisearch.data.config import compose_data
 from gisearch.data.dataset import Dataset
-from gisearch.data.load import load_dataset
-from gisearch.errors import CheckpointError, DataError, NonFiniteError
-from gisearch.models.batch import GenotypeBatch
+from gisearch.errors import CheckpointError
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
-from gisearch.training.experiment import ExperimentConfig, load_trained, run_experiment
+from gisearch.training.experiment import (
+    CONFIG_FILE,
+    ExperimentConfig,
+    ExperimentResult,
+    run_experiment,
+    save_config,
+)
 from gisearch.training.loop import EpochReport
 
+Experiment = Callable[..., ExperimentConfig]
+
 EPOCHS = 6
+TOLERANCE = 1e-6
 
-
-@pytest.fixture(scope="module")
-def dataset() -> Dataset:
-    return load_dataset(compose_data(["data=demo_tiny"]))
-
-
-def experiment(**changes: Any) -> ExperimentConfig:
-    values: dict[str, Any] = {
-        "data": {"source": "demo"},
-        "model": {"name": "dango_gi", "hidden_dim": 8, "encoder": {"dropout": 0.2}},
-        "trainer": {"max_epochs": EPOCHS, "batch_size": 64, "checkpoint_seconds": 0.0},
-        **changes,
-    }
-    return build(ExperimentConfig, values)
+# Every source of randomness in training is on, and a checkpoint is due after every epoch.
+CHANGES: dict[str, Any] = {
+    "trainer.max_epochs": EPOCHS,
+    "trainer.checkpoint_seconds": 0.0,
+    "model.encoder.dropout": 0.3,
+    "model.local_predictor.dropout": 0.2,
+    "model.global_predictor.dropout": 0.2,
+    "optimizer.cycles": 2,
+}
 
 
 class KilledError(Exception):
     """Stands for a process that dies in the middle."""
 
 
-def losses(config: ExperimentConfig, dataset: Dataset, folder: Path | None = None) -> list[float]:
-    seen: list[float] = []
-    run_experiment(config, dataset, folder=folder, report=lambda e: seen.append(e.metrics["train/loss"]))
-    return seen
-
-
-def test_a_continued_run_equals_an_uninterrupted_one(dataset: Dataset, tmp_path: Path) -> None:
-    config = experiment()
-    whole = run_experiment(config, dataset, folder=tmp_path / "whole")
-
-    def die(epoch: EpochReport) -> None:
-        if epoch.epoch == 3:
+def die_after(epoch: int) -> Callable[[EpochReport], None]:
+    def report(progress: EpochReport) -> None:
+        if progress.epoch == epoch:
             raise KilledError
 
+    return report
+
+
+def run_and_die(config: ExperimentConfig, dataset: Dataset, folder: Path, epoch: int) -> None:
     with pytest.raises(KilledError):
-        run_experiment(config, dataset, folder=tmp_path / "killed", report=die)
+        run_experiment(config, dataset, folder=folder, report=die_after(epoch))
+
+
+def assert_same_run(result: ExperimentResult, folder: Path, whole: ExperimentResult, other: Path) -> None:
+    assert result.value == pytest.approx(whole.value, abs=TOLERANCE)
+    assert (result.best_epoch, result.epochs) == (whole.best_epoch, whole.epochs)
+    for name in (BEST, LAST):
+        found, expected = CheckpointStore(folder).load(name), CheckpointStore(other).load(name)
+        assert set(found["model"]) == set(expected["model"])
+        for key, weight in expected["model"].items():
+            torch.testing.assert_close(found["model"][key], weight, rtol=0, atol=TOLERANCE, msg=key)
+        history = found["progress"]["history"], expected["progress"]["history"]
+        for one, reference in zip(*history, strict=True):
+            one, reference = dict(one), dict(reference)
+            assert one.pop("epoch_seconds") > 0
+            assert reference.pop("epoch_seconds") > 0
+            assert one == pytest.approx(reference, abs=TOLERANCE)
+    assert result.subgroups == pytest.approx(whole.subgroups, abs=TOLERANCE)
+
+
+@pytest.fixture(scope="module")
+def whole(
+    experiment: Experiment, tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[ExperimentResult, Path]:
+    """The uninterrupted run."""
+    folder = tmp_path_factory.mktemp("whole")
+    return run_experiment(experiment(CHANGES), tiny_dataset, folder=folder), folder
+
+
+@pytest.mark.parametrize("killed_after", [(1,), (3,), (5,), (EPOCHS,), (1, 2, 4)])
+def test_a_continued_run_equals_an_uninterrupted_one(
+    killed_after: tuple[int, ...],
+    whole: tuple[ExperimentResult, Path],
+    experiment: Experiment,
+    tiny_dataset: Dataset,
+    tmp_path: Path,
+) -> None:
+    config = experiment(CHANGES)
+    for epoch in killed_after:
+        run_and_die(config, tiny_dataset, tmp_path, epoch)
+        torch.manual_seed(epoch)  # another process has another state
     continued: list[int] = []
     result = run_experiment(
-        config, dataset, folder=tmp_path / "killed", report=lambda e: continued.append(e.epoch)
+        config, tiny_dataset, folder=tmp_path, report=lambda report: continued.append(report.epoch)
+    )
+    assert continued == list(range(killed_after[-1] + 1, EPOCHS + 1))
+    assert_same_run(result, tmp_path, *whole)
+
+
+def test_continues_from_the_state_before_a_damaged_one(
+    whole: tuple[ExperimentResult, Path], experiment: Experiment, tiny_dataset: Dataset, tmp_path: Path
+) -> None:
+    config = experiment(CHANGES)
+    run_and_die(config, tiny_dataset, tmp_path, 4)
+    (tmp_path / LAST).write_bytes(b"half a checkpoint")
+    continued: list[int] = []
+    result = run_experiment(
+        config, tiny_dataset, folder=tmp_path, report=lambda report: continued.append(report.epoch)
     )
     assert continued == [4, 5, 6]
-    assert result.value == pytest.approx(whole.value, abs=1e-6)
-    ours = CheckpointStore(tmp_path / "killed").load(LAST)
-    theirs = CheckpointStore(tmp_path / "whole").load(LAST)
-    for name, weight in theirs["model"].items():
-        torch.testing.assert_close(ours["model"][name], weight, rtol=0, atol=1e-6)
-    for mine, other in zip(ours["progress"]["history"], theirs["progress"]["history"], strict=True):
-        assert mine["train/loss"] == pytest.approx(other["train/loss"], abs=1e-6)
+    assert_same_run(result, tmp_path, *whole)
 
 
-def test_same_seed_same_numbers_in_another_process(dataset: Dataset) -> None:
-    code = (
-        "from tests_resume import losses, experiment, load_dataset, compose_data\n"
-        "print(losses(experiment(seed=0), load_dataset(compose_data(['data=demo_tiny']))))"
+def test_starts_again_where_no_state_was_due_yet(
+    whole: tuple[ExperimentResult, Path], experiment: Experiment, tiny_dataset: Dataset, tmp_path: Path
+) -> None:
+    config = experiment({**CHANGES, "trainer.checkpoint_seconds": 1e6})
+    run_and_die(config, tiny_dataset, tmp_path, 4)
+    assert not (tmp_path / LAST).exists()
+    assert (tmp_path / BEST).exists(), "the best model is written at once"
+    continued: list[int] = []
+    result = run_experiment(
+        config, tiny_dataset, folder=tmp_path, report=lambda report: continued.append(report.epoch)
     )
-    loader = (
-        "import importlib.util, sys\n"
-        f"spec = importlib.util.spec_from_file_location('tests_resume', {__file__!r})\n"
-        "module = importlib.util.module_from_spec(spec); sys.modules['tests_resume'] = module\n"
-        "spec.loader.exec_module(module)\nimport torch; torch.set_num_threads(1)\n"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", loader + code],
+    assert continued == [1, 2, 3, 4, 5, 6]
+    assert_same_run(result, tmp_path, *whole)
+
+
+def test_the_best_epoch_may_lie_before_the_interruption(
+    experiment: Experiment, tiny_dataset: Dataset, tmp_path: Path
+) -> None:
+    """The best weights are then in best.pt alone, written by the process that died."""
+    rising = {"optimizer.lr": 0.3, "optimizer.warmup": 0.95, "optimizer.schedule": "constant"}
+    config = experiment({**CHANGES, **rising, "objective.metric": "val/loss"})
+    complete = run_experiment(config, tiny_dataset, folder=tmp_path / "whole")
+    assert complete.best_epoch < EPOCHS, "the rate is chosen so that training gets worse"
+    run_and_die(config, tiny_dataset, tmp_path / "killed", EPOCHS - 1)
+    result = run_experiment(config, tiny_dataset, folder=tmp_path / "killed")
+    assert_same_run(result, tmp_path / "killed", complete, tmp_path / "whole")
+
+
+def test_a_finished_run_is_not_trained_again(
+    whole: tuple[ExperimentResult, Path], experiment: Experiment, tiny_dataset: Dataset
+) -> None:
+    def report(_: EpochReport) -> None:
+        raise AssertionError("trained again")
+
+    result = run_experiment(experiment(CHANGES), tiny_dataset, folder=whole[1], report=report)
+    assert result == whole[0]
+
+
+def test_a_folder_with_another_run_is_left_alone(
+    whole: tuple[ExperimentResult, Path],
+    experiment: Experiment,
+    make_dataset: Callable[..., Dataset],
+    tiny_dataset: Dataset,
+) -> None:
+    _, folder = whole
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    other = experiment({**CHANGES, "optimizer.lr": 0.5, "seed": 3})
+    message = r"holds a run with another configuration \(they differ in optimizer\.lr, seed\)"
+    with pytest.raises(CheckpointError, match=message):
+        run_experiment(other, tiny_dataset, folder=folder)
+    changed = make_dataset("data=demo_tiny", "data.seed=5")
+    with pytest.raises(CheckpointError, match=r"holds the checkpoints of a run with another data"):
+        run_experiment(experiment(CHANGES), changed, folder=folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+PROGRAM = """
+import json, os, signal, sys
+from pathlib import Path
+from gisearch.data.load import load_dataset
+from gisearch.training.experiment import load_config, run_experiment
+
+folder, die_after = Path(sys.argv[1]), int(sys.argv[2])
+config = load_config(folder / "config.yaml")
+losses = []
+
+def report(epoch):
+    losses.append(epoch.metrics["train/loss"])
+    if epoch.epoch == die_after:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+result = run_experiment(config, load_dataset(config.data), folder=folder, report=report)
+print(json.dumps({"losses": losses, "value": result.value}))
+"""
+
+
+def in_another_process(config: ExperimentConfig, folder: Path, die_after: int = 0) -> Any:
+    save_config(config, folder)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(folder), str(die_after)],
         capture_output=True,
         text=True,
-        check=True,
-        env=dict(os.environ),
+        check=False,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
     )
-    here = losses(experiment(seed=0), dataset)
-    assert here == pytest.approx(parse_list(run.stdout.strip().splitlines()[-1]), abs=1e-7)
-    assert here != pytest.approx(losses(experiment(seed=1), dataset), abs=1e-4)
+    if die_after:
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        return None
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def parse_list(text: str) -> list[float]:
-    return [float(part) for part in text.strip("[]").split(",")]
-
-
-def test_accumulation_changes_nothing(dataset: Dataset) -> None:
-    plain = {
-        "name": "dango_gi",
-        "hidden_dim": 8,
-        "encoder": {"dropout": 0.0},
-        "global_predictor": {"dropout": 0.0},
-    }
-    trainer = {"max_epochs": 3, "batch_size": 64}
-    whole = losses(experiment(model=plain, trainer=trainer), dataset)
-    parts = losses(experiment(model=plain, trainer={**trainer, "accumulate": 3}), dataset)
-    assert parts == pytest.approx(whole, rel=1e-5)
-
-
-def test_patience_stops_and_the_best_epoch_is_kept(dataset: Dataset, tmp_path: Path) -> None:
-    trainer = {"max_epochs": 60, "batch_size": 64, "patience": 2}
-    config = experiment(trainer=trainer, optimizer={"lr": 0.05})
-    result = run_experiment(config, dataset, folder=tmp_path)
-    assert result.epochs < 60
-    assert result.epochs == result.best_epoch + 2
-    state = CheckpointStore(tmp_path).load(BEST)
-    assert state["progress"]["epoch"] == result.best_epoch
-    trained = load_trained(tmp_path, dataset)
-    assert trained.config == config
-
-
-def test_a_corrupt_last_checkpoint_falls_back_to_the_one_before(dataset: Dataset, tmp_path: Path) -> None:
-    run_experiment(experiment(), dataset, folder=tmp_path)
-    (tmp_path / LAST).write_bytes(b"half a checkpoint")
-    store = CheckpointStore(tmp_path)
-    with pytest.raises(CheckpointError, match=r"was not loaded|cannot be read"):
-        store.load(LAST)
-    state = store.load_last()
-    assert state is not None
-    assert state["progress"]["epoch"] == EPOCHS - 1
-
-
-class Payload:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (os.mkdir, ("executed",))
-
-
-def test_a_checkpoint_with_code_is_refused_and_not_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+def test_seed_zero_gives_the_same_numbers_in_another_process(
+    experiment: Experiment, tiny_dataset: Dataset, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    torch.save({"format": 1, "model": Payload()}, tmp_path / BEST)
-    with pytest.raises(CheckpointError, match="corrupt or holds more than tensors and plain values"):
-        CheckpointStore(tmp_path).load(BEST)
-    assert not (tmp_path / "executed").exists()
+    config = experiment({**CHANGES, "seed": 0})
+    there = in_another_process(config, tmp_path)
+    losses: list[float] = []
+    here = run_experiment(
+        config, tiny_dataset, report=lambda report: losses.append(report.metrics["train/loss"])
+    )
+    assert there["losses"] == losses
+    assert there["value"] == here.value
+    other = run_experiment(experiment({**CHANGES, "seed": 1}), tiny_dataset)
+    assert other.value != here.value
 
 
-def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = CheckpointStore(tmp_path)
-    store.save(BEST, {"model": {"w": torch.ones(2)}})
-
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(CheckpointError, match="No space left"):
-        store.save(BEST, {"model": {"w": torch.zeros(2)}})
-    assert [path.name for path in tmp_path.iterdir()] == [BEST]
-    assert store.load(BEST)["model"]["w"].tolist() == [1.0, 1.0]
-
-
-def test_a_non_finite_stage_is_named(dataset: Dataset) -> None:
-    model = experiment().model.build(dataset.cell)
-    with torch.no_grad():
-        model.encoder.layers[0].convolution.eps.fill_(float("nan"))
-    model(GenotypeBatch.from_genotypes(dataset.genotypes.subset([0, 1])))
-    with pytest.raises(NonFiniteError, match=r"encoder\.layer_1"):
-        model.monitor.check()
-
-
-def test_changed_data_is_refused(dataset: Dataset, tmp_path: Path) -> None:
-    run_experiment(experiment(), dataset, folder=tmp_path)
-    other = load_dataset(compose_data(["data=demo_tiny", "data.seed=5"]))
-    with pytest.raises(DataError, match="the data has changed"):
-        load_trained(tmp_path, other)
+@pytest.mark.slow
+def test_a_killed_process_is_continued_by_another(
+    whole: tuple[ExperimentResult, Path], experiment: Experiment, tiny_dataset: Dataset, tmp_path: Path
+) -> None:
+    config = experiment(CHANGES)
+    in_another_process(config, tmp_path, die_after=3)
+    assert {path.name for path in tmp_path.iterdir()} >= {BEST, LAST, CONFIG_FILE}
+    result = run_experiment(config, tiny_dataset, folder=tmp_path)
+    assert_same_run(result, tmp_path, *whole)

@@ -36,6 +36,16 @@ def test_names_the_first_stage_in_the_order_of_computation(bad: float) -> None:
         monitor.check()
 
 
+def test_names_the_stage_that_was_first_in_time() -> None:
+    """A bad value of one training step spoils all stages of the next."""
+    monitor = StageMonitor()
+    for first, second in [(1.0, 1.0), (1.0, NAN), (NAN, NAN)]:
+        monitor.watch("first", torch.tensor(first))
+        monitor.watch("second", torch.tensor(second))
+    with pytest.raises(NonFiniteError, match="'second'"):
+        monitor.check()
+
+
 def test_remembers_a_bad_value_until_asked_and_then_starts_afresh() -> None:
     monitor = StageMonitor()
     monitor.watch("stage", torch.tensor(NAN))

@@ -1,0 +1,80 @@
+"""What all commands do with errors, interruptions and broken pipes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from gisearch.command_line import run
+from gisearch.errors import ConfigError, GisearchError, nearest_name
+
+
+def test_returns_what_the_command_returned() -> None:
+    assert run(lambda _: None, []) == 0
+    assert run(lambda _: 0, []) == 0
+    assert run(lambda _: 3, []) == 3
+    assert run(lambda argv: len(argv), ["a", "b"]) == 2
+
+
+def test_takes_the_process_arguments_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["gisearch", "one", "two"])
+    seen: list[Sequence[str]] = []
+    run(lambda argv: seen.append(argv), None)
+    assert seen == [["one", "two"]]
+
+
+@pytest.mark.parametrize("error", [GisearchError, ConfigError])
+def test_an_error_of_the_input_is_one_sentence(
+    error: type[GisearchError], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main(_: Sequence[str]) -> None:
+        raise error("the file is missing.")
+
+    assert run(main, []) == 2
+    captured = capsys.readouterr()
+    assert captured.err == "error: the file is missing.\n"
+    assert captured.out == ""
+
+
+def test_ctrl_c_is_130(capsys: pytest.CaptureFixture[str]) -> None:
+    def main(_: Sequence[str]) -> None:
+        raise KeyboardInterrupt
+
+    assert run(main, []) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_bug_is_not_hidden() -> None:
+    def main(_: Sequence[str]) -> None:
+        raise KeyError("bug")
+
+    with pytest.raises(KeyError):
+        run(main, [])
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    code = (
+        "import sys; from gisearch.command_line import run\n"
+        "def main(_):\n"
+        "    for i in range(200000): print('line', i)\n"
+        "sys.exit(run(main, []))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == b"line 0\n"
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 1
+    assert errors == b""
+
+
+def test_nearest_name() -> None:
+    assert nearest_name("hiden_dim", ["hidden_dim", "dropout"]) == " Did you mean 'hidden_dim'?"
+    assert nearest_name("yfr001W", ["YFR001W"]) == " Did you mean 'YFR001W'?"
+    assert nearest_name("zzz", ["hidden_dim"]) == ""
+    assert nearest_name("x", []) == ""
