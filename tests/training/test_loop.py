@@ -115,6 +115,29 @@ def test_accumulated_parts_equal_the_whole_batch(
     assert largest_difference(before, weights(whole)) > 1e-3
 
 
+def test_every_epoch_sees_every_genotype_once_in_an_order_of_its_own(
+    experiment: Experiment, tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(experiment({"trainer.max_epochs": 2}), tiny_dataset)
+    seen: list[list[int]] = []
+    training_loss = trainer.model.training_loss
+
+    def record(batch: GenotypeBatch, *arguments: Any) -> Tensor:
+        seen.append((batch.deleted * batch.present @ torch.tensor([10_000, 100, 1])).tolist())
+        return training_loss(batch, *arguments)
+
+    monkeypatch.setattr(trainer.model, "training_loss", record)
+    trainer.fit()
+    number = len(tiny_dataset.split.train)
+    parts = torch.arange(number).split(40)
+    assert [len(batch) for batch in seen] == [len(part) for part in parts] * 2
+    genotypes = [genotype for batch in seen for genotype in batch]
+    first, second = genotypes[:number], genotypes[number:]
+    assert first != second
+    assert sorted(first) == sorted(second)
+    assert len(set(first)) == number
+
+
 def test_gradients_are_clipped(experiment: Experiment, tiny_dataset: Dataset) -> None:
     """AdamW divides by the gradient's size plus 1e-8: far below that, steps nearly vanish."""
     moved = {}
