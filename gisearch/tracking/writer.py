@@ -120,6 +120,8 @@ class BackgroundWriter:
                 self._deliver()
             if self._away_since is not None:
                 self._keep(self._queue)
+            if self._abandoned:  # the closing side has taken over what is left
+                return
             if self._closing and not self._incoming:
                 given_up = self._failures >= _ATTEMPTS_WHEN_CLOSING
                 if not self._queue or given_up:

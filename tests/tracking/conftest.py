@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,9 @@ class Flaky:
 
 
 @pytest.fixture
-def flaky(store: Store) -> Flaky:
+def flaky(store: Store) -> Iterator[Flaky]:
     wrapped = Flaky(store.client)
     store.client = wrapped
-    return wrapped
+    yield wrapped
+    wrapped.down.clear()  # a writer left behind by the test comes to rest
+    wrapped.open.set()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -219,7 +220,9 @@ def test_the_search_never_waits_for_the_store(store: Store, flaky: Flaky, tmp_pa
 def test_a_store_that_hangs_for_good_does_not_hold_up_the_end(
     store: Store, flaky: Flaky, tmp_path: Path
 ) -> None:
+    others = set(threading.enumerate())
     tracker = begin(store, tmp_path)
+    (writer,) = set(threading.enumerate()) - others
     flaky.open.clear()
     tracker.start_trial(trial(0))
     tracker.end_trial(TrialEnd(0, "finished"))
@@ -229,6 +232,8 @@ def test_a_store_that_hangs_for_good_does_not_hold_up_the_end(
     assert report.spooled == 4
     assert "could not be delivered" in report.message
     flaky.open.set()
+    writer.join(10)
+    assert not writer.is_alive(), "an abandoned writer that goes on would take a core from the training"
 
 
 def test_the_sweeps_own_curve_ends_with_its_summary(store: Store, tmp_path: Path) -> None:
