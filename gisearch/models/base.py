@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import field
 
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from gisearch.config import STRICT
+from gisearch.data.cell_graph import CellGraph
+from gisearch.data.dataset import Target
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.layers.stages import StageMonitor
+from gisearch.models.targets import Targets
 
-Criterion = Callable[[Tensor, Tensor], Tensor]
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class BaseModelConfig(ABC):
+    """Base of the models' configurations, which are told apart by ``name``."""
+
+    def check(self, cell: CellGraph, target: Target) -> None:  # noqa: B027
+        """Raise DataError where the data lacks what the model needs; builds nothing."""
+
+    @abstractmethod
+    def build(self, cell: CellGraph, target: Target) -> Model:
+        """Build the model, its weights drawn from PyTorch's global generator.
+
+        Args:
+            cell: the cell graph, held once.
+            target: the label that the model's scores are for.
+
+        Raises:
+            DataError: the data lacks what the model needs.
+        """
 
 
-@dataclass(frozen=True)
+@plain_dataclass(frozen=True)
 class Prediction:
     """What a model says about B genotypes, on the scale it was trained on.
 
@@ -44,15 +68,15 @@ class Model(nn.Module, ABC):
     def forward(self, batch: GenotypeBatch) -> Prediction:
         """Score B genotypes."""
 
-    def training_loss(self, batch: GenotypeBatch, target: Tensor, criterion: Criterion) -> Tensor:
-        """Return the scalar loss of one training batch.
+    def start_epoch(self, epoch: int) -> None:
+        """Prepare for a training epoch, counted from 1; for losses that change as training proceeds.
 
-        Args:
-            batch: B genotypes.
-            target: the standardised or binary target, [B].
-            criterion: the loss of scores against the target.
+        What it sets must follow from the epoch alone, so that a continued run repeats it.
         """
-        return criterion(self(batch).score, target)
+
+    def training_loss(self, batch: GenotypeBatch, targets: Targets) -> Tensor:
+        """Return the scalar loss of one training batch of B genotypes."""
+        return targets.loss(self(batch).score)
 
     def num_parameters(self) -> dict[str, int]:
         """Return the number of trainable parameters by component, and their ``total``."""
@@ -62,3 +86,14 @@ class Model(nn.Module, ABC):
         }
         counts["total"] = sum(p.numel() for p in self.parameters() if p.requires_grad)
         return counts
+
+
+class FittedModel(Model):
+    """A model without gradients, which its own algorithm improves by one step per epoch."""
+
+    @abstractmethod
+    def fit_epoch(self, batch: GenotypeBatch, targets: Targets) -> float:
+        """Take one step on the whole training split; return the loss after it.
+
+        After ``load_state_dict`` the next step continues from the loaded state.
+        """

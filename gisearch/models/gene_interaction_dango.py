@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from gisearch.config import STRICT
 from gisearch.data.cell_graph import CellGraph
-from gisearch.models.base import Model, Prediction
+from gisearch.data.dataset import Target
+from gisearch.models.base import BaseModelConfig, Model, Prediction
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.layers.bilinear import BilinearPairs
 from gisearch.models.layers.encoder import Encoder, EncoderConfig
 from gisearch.models.layers.hypersagnn import HyperSAGNN, LocalPredictorConfig
-from gisearch.models.layers.mlp import mlp, robust_init
+from gisearch.models.layers.mlp import mlp, require_heads_divide, robust_init
 from gisearch.models.layers.perturbation import PerturbationName, PerturbedCells, perturbation_encoding
 from gisearch.models.layers.pooling import AttentionalPooling
 
@@ -42,7 +43,7 @@ class GlobalPredictorConfig:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class GeneInteractionDangoConfig:
+class GeneInteractionDangoConfig(BaseModelConfig):
     """Configuration of :class:`GeneInteractionDango`.
 
     Attributes:
@@ -64,17 +65,15 @@ class GeneInteractionDangoConfig:
     combination: CombinationName = "gating"
 
     def __post_init__(self) -> None:
-        heads = {"encoder.num_heads": self.encoder.num_heads}
+        require_heads_divide(self.hidden_dim, "encoder.num_heads", self.encoder.num_heads)
         if self.local_predictor.enabled and self.local_predictor.scorer == "hypersagnn":
-            heads["local_predictor.num_heads"] = self.local_predictor.num_heads
-        for key, number in heads.items():
-            if self.hidden_dim % number:
-                raise ValueError(
-                    f"{key}: {number} heads do not divide hidden_dim {self.hidden_dim}; "
-                    f"expected one of {_divisors(self.hidden_dim)}."
-                )
+            require_heads_divide(self.hidden_dim, "local_predictor.num_heads", self.local_predictor.num_heads)
 
-    def build(self, cell: CellGraph) -> GeneInteractionDango:
+    def check(self, cell: CellGraph, target: Target) -> None:
+        """Raise DataError where a network that the configuration names is not in the cell graph."""
+        self.encoder.check(cell)
+
+    def build(self, cell: CellGraph, target: Target) -> GeneInteractionDango:
         """Build the model on a cell graph.
 
         Raises:
@@ -139,7 +138,3 @@ class GeneInteractionDango(Model):
     def embed(self, batch: GenotypeBatch) -> PerturbedCells:
         """Return the embeddings that the two pathways read."""
         return self.encode(self.encoder, self.pooling, batch, self.monitor)
-
-
-def _divisors(number: int) -> list[int]:
-    return [d for d in range(1, min(number, 64) + 1) if number % d == 0]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
+from gisearch.models.base import BaseModelConfig
 from gisearch.models.gene_interaction_dango import GeneInteractionDangoConfig
 
-# With a second model this becomes Annotated[First | Second, Field(discriminator="name")].
-ModelConfig = GeneInteractionDangoConfig
+ModelConfig: TypeAlias = GeneInteractionDangoConfig
 
-MODELS: dict[str, type[ModelConfig]] = {"dango_gi": GeneInteractionDangoConfig}
+MODELS: dict[str, type[BaseModelConfig]] = {"dango_gi": GeneInteractionDangoConfig}

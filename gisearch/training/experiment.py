@@ -76,7 +76,7 @@ class ExperimentResult:
 def build_model(config: ExperimentConfig, dataset: Dataset) -> Model:
     """Build the configured model on the dataset's cell graph, its weights drawn from the seed."""
     torch.manual_seed(child_seed(config.seed, "weights"))
-    return config.model.build(dataset.cell)
+    return config.model.build(dataset.cell, dataset.target)
 
 
 def run_experiment(

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from gisearch.config import STRICT
 from gisearch.data.dataset import Dataset
 from gisearch.errors import CheckpointError, ConfigError, DataError, NonFiniteError
-from gisearch.models.base import Model
+from gisearch.models.base import FittedModel, Model
 from gisearch.models.batch import GenotypeBatch
 from gisearch.seeding import child_seed
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
 from gisearch.training.metrics import Objective, is_measurable, load_metrics, score
 from gisearch.training.optimizer import OptimizerConfig
-from gisearch.training.target import TargetScale
+from gisearch.training.target import TargetScale, training_targets
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -132,6 +132,7 @@ class Trainer:
             )
             for part in ("train", "val")
         }
+        self.targets = training_targets(dataset).to(self.device)
         measured = self.data["val"][1]
         if objective.metric != "val/loss" and not is_measurable(measured):
             raise DataError(
@@ -207,8 +208,10 @@ class Trainer:
 
     def _train_epoch(self, epoch: int) -> float:
         self.model.train()
-        batch, labels = self.data["train"]
-        target = self.scale.to_model(labels)
+        self.model.start_epoch(epoch)
+        batch, targets = self.data["train"][0], self.targets
+        if isinstance(self.model, FittedModel):
+            return self.model.fit_epoch(batch, targets)
         total = torch.zeros((), device=self.device)
         for rows in self._batches(epoch, len(batch)):
             for part in rows.chunk(self.config.accumulate):
@@ -216,7 +219,7 @@ class Trainer:
                 with torch.autocast(
                     self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"
                 ):
-                    loss = self.model.training_loss(batch[part], target[part], self.scale.criterion)
+                    loss = self.model.training_loss(batch[part], targets[part])
                 (loss * weight).backward()
                 total += loss.detach() * len(part)
             if self.clip_norm is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import nn
@@ -45,7 +46,8 @@ class OptimizerConfig:
 
         The schedule is a function of the step alone, so that a resumed run continues it exactly.
         """
-        trained = [p for p in model.parameters() if p.requires_grad]
+        # A model without weights of its own still has a schedule, of nothing.
+        trained = [p for p in model.parameters() if p.requires_grad] or [nn.Parameter(torch.zeros(1))]
         decayed = [p for p in trained if _is_matrix(p)]
         others = [p for p in trained if not _is_matrix(p)]
         optimizer = AdamW(

@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from gisearch.data.dataset import Dataset
+from gisearch.models.targets import Targets
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,16 @@ class TargetScale:
     std: float = 1.0
 
     @classmethod
-    def fit(cls, dataset: Dataset) -> TargetScale:
-        """Fit on the training split alone."""
-        if dataset.target.kind == "binary":
+    def fit(cls, dataset: Dataset, label: str | None = None) -> TargetScale:
+        """Fit on the training split alone, for the target or for another label of the data."""
+        name = dataset.target.name if label is None else label
+        binary = name in dataset.genotypes.binary if label is not None else dataset.target.kind == "binary"
+        if binary:
             return cls("binary")
-        values = dataset.values("train").astype(np.float64)
+        values = dataset.genotypes.labels[name][dataset.split.train].astype(np.float64)
+        values = values[~np.isnan(values)]
+        if len(values) == 0:
+            return cls("regression")
         # Of equal values rounding makes the standard deviation tiny instead of zero.
         std = 1.0 if values.min() == values.max() else float(values.std())
         return cls("regression", float(values.mean()), std)
@@ -47,8 +52,18 @@ class TargetScale:
             return torch.sigmoid(scores)
         return scores * self.std + self.mean
 
-    def criterion(self, scores: Tensor, target: Tensor) -> Tensor:
-        """Mean squared error, or binary cross-entropy on logits."""
-        if self.kind == "binary":
-            return binary_cross_entropy_with_logits(scores, target)
-        return mse_loss(scores, target)
+
+def training_targets(dataset: Dataset) -> Targets:
+    """Return every label of the training split, on the scale that models learn."""
+    rows = dataset.split.train
+    names = [n for n in dataset.genotypes.labels if not n.endswith(("_std", "_p"))]
+    scales = {name: TargetScale.fit(dataset, name) for name in names}
+    scales[dataset.target.name] = TargetScale.fit(dataset)
+    return Targets(
+        dataset.target.name,
+        {
+            name: scale.to_model(torch.from_numpy(dataset.genotypes.labels[name][rows]))
+            for name, scale in scales.items()
+        },
+        frozenset(name for name, scale in scales.items() if scale.kind == "binary"),
+    )

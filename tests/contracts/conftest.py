@@ -1,7 +1,7 @@
 """Every registered model, in every categorical variant, and every option of its configuration.
 
 A model added to the registry is tested without a word here, unless an option of it means something only
-beside another one, or a parameter of it cannot have a gradient: then it gets a :class:`Case`.
+beside another one, or a parameter of it cannot have a gradient: then ``cases/`` gets a file of its name.
 """
 
 from __future__ import annotations
@@ -24,59 +24,8 @@ from gisearch.errors import ConfigError
 from gisearch.models.base import Model
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.registry import MODELS
-
-
-@dataclass(frozen=True)
-class Case:
-    """What the contracts cannot know of a model.
-
-    Attributes:
-        base: a small configuration.
-        contexts: by option, what else must be set for it to mean anything.
-        alternatives: by option, other values, where its type does not tell.
-        gradientless: by pattern of a parameter's name, why the scores cannot depend on it.
-        stages: by pattern of a parameter's name, the first stage that reads it.
-    """
-
-    base: Mapping[str, Any] = field(default_factory=dict)
-    contexts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    alternatives: Mapping[str, list[Any]] = field(default_factory=dict)
-    gradientless: Mapping[str, str] = field(default_factory=dict)
-    stages: Mapping[str, str] = field(default_factory=dict)
-
-
-_NETWORKS: dict[str, list[Any]] = {"encoder.networks": [["physical"], ["regulatory", "physical"]]}
-_HYPERSAGNN = {"local_predictor.enabled": True, "local_predictor.scorer": "hypersagnn"}
-
-CASES: dict[str, Case] = {
-    "dango_gi": Case(
-        base={"hidden_dim": 16, "encoder.bottleneck": 4},
-        contexts={
-            "encoder.num_heads": {"encoder.convolution": "gatv2"},
-            "encoder.gin_mlp_layers": {"encoder.convolution": "gin"},
-            "encoder.bottleneck": {"encoder.graph_aggregation": "pairwise_interaction"},
-            "local_predictor.num_heads": _HYPERSAGNN,
-            "local_predictor.num_attention_layers": _HYPERSAGNN,
-            "combination": {"local_predictor.enabled": True},
-        },
-        alternatives=_NETWORKS,
-        gradientless={
-            r"pooling\.gate\.2\.bias": "a softmax over genes does not change with a shift of its logits",
-            r"pooling\.transform\.bias": "a shift of all features is in z_w and z_i, and cancels in z_p",
-            r".*\.aggregation\.score\.bias": "a softmax over options does not change with a shift",
-        },
-        stages={
-            r"encoder\.(embedding|gain|preprocessor\..*)": "preprocessor",
-            r"encoder\.layers\.0\..*": "encoder.layer_1",
-            r"encoder\.layers\.1\..*": "encoder.layer_2",
-            r"encoder\.norm\..*": "encoder.norm",
-            r"pooling\..*": "pooling",
-            r"global_predictor\..*": "global_predictor",
-            r"local_predictor\..*": "local_predictor",
-            r"gate\..*": "combination",
-        },
-    ),
-}
+from gisearch.models.targets import Targets
+from tests.contracts.case import Case, case_of
 
 
 @dataclass(frozen=True)
@@ -88,7 +37,7 @@ class Variant:
 
     @property
     def case(self) -> Case:
-        return CASES.get(self.model, Case())
+        return case_of(self.model)
 
     def config(self, extra: Mapping[str, Any] | None = None) -> Any:
         return build(MODELS[self.model], assign({}, {**self.case.base, **self.changes, **(extra or {})}))
@@ -142,7 +91,7 @@ def value_at(config: Any, path: str) -> Any:
 
 def options_of(model: str) -> Iterator[Option]:
     """Yield every option with its other values: all of a choice, a valid other one of a number."""
-    case = CASES.get(model, Case())
+    case = case_of(model)
     for path, annotation in leaves(MODELS[model]):
         reference = Variant(model, case.contexts.get(path, {}))
         value = value_at(reference.config(), path)
@@ -210,13 +159,22 @@ def batch(dataset: Dataset) -> GenotypeBatch:
     return GenotypeBatch.from_genotypes(dataset.genotypes.subset(rows))
 
 
+@pytest.fixture(scope="session")
+def targets(dataset: Dataset, batch: GenotypeBatch) -> Targets:
+    """Two labels of the batch; every third genotype lacks the second."""
+    torch.manual_seed(5)
+    fitness, interaction = torch.randn(2, len(batch))
+    interaction[::3] = torch.nan
+    return Targets("fitness", {"fitness": fitness, "gene_interaction": interaction})
+
+
 @pytest.fixture
 def make_model(dataset: Dataset) -> Callable[..., Model]:
     """Build a variant with its initial weights, drawn from a seed, in evaluation mode."""
 
     def make(variant: Variant, seed: int = 0) -> Model:
         torch.manual_seed(seed)
-        model: Model = variant.config().build(dataset.cell)
+        model: Model = variant.config().build(dataset.cell, dataset.target)
         return model.eval()
 
     return make

@@ -11,17 +11,19 @@ import torch
 
 from gisearch.config import assign, build
 from gisearch.data.cell_graph import CellGraph
+from gisearch.data.dataset import Target
 from gisearch.errors import ConfigError, DataError
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.gene_interaction_dango import GeneInteractionDango, GeneInteractionDangoConfig
 
+TARGET = Target("gene_interaction", "regression")
 BATCH = GenotypeBatch.from_table(np.array([[3, -1, -1], [3, 8, -1], [3, 8, 21], [0, 5, -1]]))
 
 
 def make(cell: CellGraph, changes: Mapping[str, Any] | None = None) -> GeneInteractionDango:
     torch.manual_seed(0)
     config = build(GeneInteractionDangoConfig, assign({"hidden_dim": 16}, changes or {}))
-    return config.build(cell).eval()
+    return config.build(cell, TARGET).eval()
 
 
 def test_gating_is_a_weighted_sum_of_both_pathways(tiny_cell: CellGraph) -> None:

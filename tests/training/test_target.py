@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from gisearch.data.dataset import Dataset
-from gisearch.training.target import TargetScale
+from gisearch.models.targets import label_loss
+from gisearch.training.target import TargetScale, training_targets
 
 
 def with_labels(dataset: Dataset, values: np.ndarray) -> Dataset:  # type: ignore[type-arg]
@@ -53,9 +54,27 @@ def test_a_binary_target_stays_as_it_is(make_dataset: Callable[..., Dataset]) ->
     assert torch.equal(scale.to_model(labels), labels)
     torch.testing.assert_close(scale.from_model(logits), 1 / (1 + torch.exp(-logits)))
     expected = nn.functional.binary_cross_entropy(scale.from_model(logits), labels)
-    torch.testing.assert_close(scale.criterion(logits, labels), expected)
+    torch.testing.assert_close(label_loss(logits, labels, binary=True), expected)
 
 
 def test_a_regression_target_has_the_squared_error() -> None:
-    loss = TargetScale("regression").criterion(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0]))
+    loss = label_loss(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0]), binary=False)
     assert loss.item() == pytest.approx(2.5)
+
+
+def test_every_label_of_the_training_split_is_standardised(make_dataset: Callable[..., Dataset]) -> None:
+    dataset = make_dataset("data=demo_tiny", "data.target=fitness")
+    targets = training_targets(dataset)
+    assert targets.name == "fitness"
+    assert not targets.is_binary
+    assert set(targets.values) == {"fitness", "gene_interaction", "strong_negative"}
+    assert targets.binary == {"strong_negative"}
+    assert len(targets) == len(dataset.split.train)
+    for name in ("fitness", "gene_interaction"):
+        measured = targets.values[name][~targets.values[name].isnan()]
+        assert measured.mean().item() == pytest.approx(0, abs=1e-5)
+        assert measured.std(correction=0).item() == pytest.approx(1, abs=1e-5)
+    assert set(targets.values["strong_negative"].nan_to_num(0).tolist()) == {0.0, 1.0}
+    single = torch.from_numpy(dataset.genotypes.order[dataset.split.train] == 1)
+    assert targets.values["gene_interaction"][single].isnan().all()
+    assert len(targets[torch.tensor([3, 1])]) == 2

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from gisearch.config import STRICT
-from gisearch.data.cell_graph import CellGraph
+from gisearch.data.cell_graph import CellGraph, Network
 from gisearch.errors import DataError
 from gisearch.models.layers.convolution import GIN, SAGE, ConvolutionName, GATv2, LightGCN
 from gisearch.models.layers.graph_aggregation import AggregationName, graph_aggregation
@@ -53,6 +53,17 @@ class EncoderConfig:
     norm: NormName = "layer"
     activation: ActivationName = "relu"
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+
+    def check(self, cell: CellGraph) -> tuple[Network, ...]:
+        """Return the networks to encode with.
+
+        Raises:
+            DataError: the cell graph has no network, or lacks one that the configuration names.
+        """
+        networks = cell.select(self.networks)
+        if not networks:
+            raise DataError("the data has no gene network; expected at least one to encode genes with.")
+        return networks
 
 
 @plain_dataclass(frozen=True)
@@ -120,9 +131,7 @@ class Encoder(nn.Module):
 
     def __init__(self, cell: CellGraph, width: int, config: EncoderConfig) -> None:
         super().__init__()
-        networks = cell.select(config.networks)
-        if not networks:
-            raise DataError("the data has no gene network; expected at least one to encode genes with.")
+        networks = config.check(cell)
         self.network_names = tuple(network.name for network in networks)
         self.neighbours = Neighbours(networks, cell.num_genes)
         self.embedding = nn.Parameter(torch.randn(cell.num_genes, width) * EMBEDDING_STD)

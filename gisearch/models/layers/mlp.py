@@ -97,3 +97,10 @@ def mlp(
             if dropout:
                 layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers)
+
+
+def require_heads_divide(width: int, key: str, heads: int) -> None:
+    """Raise ValueError, naming ``key``, where attention heads do not divide the width."""
+    if width % heads:
+        fitting = [d for d in range(1, min(width, 64) + 1) if width % d == 0]
+        raise ValueError(f"{key}: {heads} heads do not divide hidden_dim {width}; expected one of {fitting}.")

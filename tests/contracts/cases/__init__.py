@@ -1,0 +1,1 @@
+"""What the contracts cannot know, one file per model."""

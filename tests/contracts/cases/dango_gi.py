@@ -1,0 +1,38 @@
+"""GeneInteractionDango."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.contracts.case import Case
+
+_NETWORKS: dict[str, list[Any]] = {"encoder.networks": [["physical"], ["regulatory", "physical"]]}
+_HYPERSAGNN = {"local_predictor.enabled": True, "local_predictor.scorer": "hypersagnn"}
+
+CASE = Case(
+    base={"hidden_dim": 16, "encoder.bottleneck": 4},
+    contexts={
+        "encoder.num_heads": {"encoder.convolution": "gatv2"},
+        "encoder.gin_mlp_layers": {"encoder.convolution": "gin"},
+        "encoder.bottleneck": {"encoder.graph_aggregation": "pairwise_interaction"},
+        "local_predictor.num_heads": _HYPERSAGNN,
+        "local_predictor.num_attention_layers": _HYPERSAGNN,
+        "combination": {"local_predictor.enabled": True},
+    },
+    alternatives=_NETWORKS,
+    gradientless={
+        r"pooling\.gate\.2\.bias": "a softmax over genes does not change with a shift of its logits",
+        r"pooling\.transform\.bias": "a shift of all features is in z_w and z_i, and cancels in z_p",
+        r".*\.aggregation\.score\.bias": "a softmax over options does not change with a shift",
+    },
+    stages={
+        r"encoder\.(embedding|gain|preprocessor\..*)": "preprocessor",
+        r"encoder\.layers\.0\..*": "encoder.layer_1",
+        r"encoder\.layers\.1\..*": "encoder.layer_2",
+        r"encoder\.norm\..*": "encoder.norm",
+        r"pooling\..*": "pooling",
+        r"global_predictor\..*": "global_predictor",
+        r"local_predictor\..*": "local_predictor",
+        r"gate\..*": "combination",
+    },
+)
