@@ -92,7 +92,8 @@ class GeneInteractionDango(Model):
         self.num_genes = cell.num_genes
         self.encode = perturbation_encoding(config.perturbation)
         self.encoder = Encoder(cell, width, config.encoder)
-        self.pooling = AttentionalPooling(width)
+        # Only z_w - z_i is read, in which a bias would cancel.
+        self.pooling = AttentionalPooling(width, bias=False)
         self.global_predictor = nn.Sequential(
             nn.Dropout(config.global_predictor.dropout),
             mlp(

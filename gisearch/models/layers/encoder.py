@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
 from typing import Annotated
 
@@ -13,7 +14,17 @@ from torch import Tensor, nn
 from gisearch.config import STRICT
 from gisearch.data.cell_graph import CellGraph, Network
 from gisearch.errors import DataError
-from gisearch.models.layers.convolution import GIN, SAGE, ConvolutionName, GATv2, LightGCN
+from gisearch.models.layers.changes import LayerChanges
+from gisearch.models.layers.convolution import (
+    GIN,
+    SAGE,
+    ChangedInput,
+    Convolution,
+    ConvolutionName,
+    GATv2,
+    LightGCN,
+    State,
+)
 from gisearch.models.layers.graph_aggregation import AggregationName, graph_aggregation
 from gisearch.models.layers.mlp import ActivationName, NetworkNorm, NormName, activation, mlp
 from gisearch.models.layers.neighbours import Neighbours
@@ -67,16 +78,36 @@ class EncoderConfig:
 
 
 @plain_dataclass(frozen=True)
+class WildTypeLayer:
+    """What the wild type's passage through one layer leaves for the rows that differ from it.
+
+    Attributes:
+        input: [N, h].
+        noise: the factors of dropout, [G, N, h], or None where nothing is dropped. A gene's are the same
+            in every genotype, so that genotypes differ by their deletions alone.
+        state: the convolution's.
+        networks: the networks' outputs before their aggregation, [G, N, h].
+    """
+
+    input: Tensor
+    noise: Tensor | None
+    state: State
+    networks: Tensor
+
+
+@plain_dataclass(frozen=True)
 class EncodedGenes:
     """The wild type's genes after the encoder.
 
     Attributes:
         embeddings: [N, h].
         attention: the last layer's aggregation weights per gene, [N, options], or None.
+        layers: the passage through every layer.
     """
 
     embeddings: Tensor
     attention: Tensor | None
+    layers: tuple[WildTypeLayer, ...]
 
 
 class EncoderLayer(nn.Module):
@@ -84,7 +115,7 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, num_networks: int, width: int, config: EncoderConfig) -> None:
         super().__init__()
-        self.convolution: GIN | GATv2 | SAGE | LightGCN
+        self.convolution: Convolution
         match config.convolution:
             case "gin":
                 layers = config.gin_mlp_layers
@@ -99,7 +130,7 @@ class EncoderLayer(nn.Module):
         normed = config.norm == "layer" and not linear
         self.norm = NetworkNorm(num_networks, width) if normed else nn.Identity()
         self.activation = nn.Identity() if linear else activation(config.activation)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = config.dropout
         self.aggregation = graph_aggregation(
             config.graph_aggregation,
             num_networks,
@@ -112,14 +143,59 @@ class EncoderLayer(nn.Module):
         if config.residual:
             self.gain = nn.Parameter(torch.full((num_networks, 1, 1), RESIDUAL_GAIN))
 
-    def forward(self, x: Tensor, neighbours: Neighbours) -> tuple[Tensor, Tensor | None]:
-        """Map [N, h] to [N, h] and the aggregation weights."""
-        per_network = self.dropout(self.activation(self.norm(self.convolution(x, neighbours))))
-        if self.gain is None:
-            out, attention = self.aggregation(per_network)
-            return out, attention
-        out, attention = self.aggregation(self.gain * per_network)
-        return x + out, attention
+    def forward(
+        self, x: Tensor, neighbours: Neighbours, noise: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, WildTypeLayer]:
+        """Map [N, h] to [N, h], the aggregation weights, and what :meth:`changed` continues from.
+
+        Args:
+            x: gene features, [N, h].
+            neighbours: G networks over the N genes.
+            noise: from :meth:`draw_noise`.
+        """
+        networks, state = self.convolution.propagate(x, neighbours)
+        networks = self.activation(self.norm(networks))
+        if noise is not None:
+            networks = networks * noise
+        if self.gain is not None:
+            networks = self.gain * networks
+        out, attention = self.aggregation(networks)
+        if self.gain is not None:
+            out = x + out
+        return out, attention, WildTypeLayer(x, noise, state, networks)
+
+    def draw_noise(self, x: Tensor, num_networks: int) -> Tensor | None:
+        """Draw the factors of dropout for genes [N, h], [G, N, h]; None where nothing is dropped."""
+        if not self.training or self.dropout == 0:
+            return None
+        return nn.functional.dropout(x.new_ones(num_networks, *x.shape), self.dropout)
+
+    def changed(self, wild: WildTypeLayer, values: Tensor, changes: LayerChanges) -> Tensor:
+        """Return the R rows that differ from the wild type after this layer, [R, h].
+
+        Args:
+            wild: the wild type's passage through this layer.
+            values: the C rows that differed before, [C, h].
+            changes: which rows those are, and which follow from them.
+        """
+        delta = -nn.functional.embedding(changes.source_gene, wild.input)
+        delta = torch.cat([delta[: len(values)] + values, delta[len(values) :]])
+        given = ChangedInput(wild.input, values, delta)
+        rows = []
+        for g, network in enumerate(changes.networks):
+            y = self.convolution.changed(g, wild.state, given, network)
+            y = self.activation(self.norm.of(g, y) if isinstance(self.norm, NetworkNorm) else y)
+            if wild.noise is not None:
+                y = y * wild.noise[g].index_select(0, network.gene)
+            rows.append(y if self.gain is None else self.gain[g] * y)
+        combined = changes.combine.sum(torch.cat([wild.networks.flatten(0, 1), *rows]))
+        if self.aggregation.is_sum:
+            out = combined * self.aggregation.scale(len(rows))
+        else:
+            out, _ = self.aggregation(combined.view(len(rows), -1, combined.shape[-1]))
+        if self.gain is not None:
+            out = out + changes.residual.sum(torch.cat([wild.input, values]))
+        return out
 
 
 class Encoder(nn.Module):
@@ -142,9 +218,8 @@ class Encoder(nn.Module):
             dropout=config.dropout,
             finish=True,
         )
-        self.layers = nn.ModuleList(
-            EncoderLayer(len(networks), width, config) for _ in range(config.num_layers)
-        )
+        layers = [EncoderLayer(len(networks), width, config) for _ in range(config.num_layers)]
+        self.layers: Sequence[EncoderLayer] = nn.ModuleList(layers)  # type: ignore[assignment]
         self.gain = nn.Parameter(torch.tensor(RESIDUAL_GAIN)) if config.residual else None
         # A final norm would blow small residual embeddings up to unit scale: random codes instead of
         # learnt ones, which a model memorises pairs with.
@@ -155,8 +230,10 @@ class Encoder(nn.Module):
         """Encode every gene of the wild type."""
         x = self.preprocessor(self.embedding)
         x = monitor.watch("preprocessor", x if self.gain is None else self.embedding + self.gain * x)
-        attention = None
+        attention, layers = None, []
         for i, layer in enumerate(self.layers):
-            x, attention = layer(x, self.neighbours)
+            noise = layer.draw_noise(x, self.neighbours.num_networks)
+            x, attention, passage = layer(x, self.neighbours, noise)
+            layers.append(passage)
             monitor.watch(f"encoder.layer_{i + 1}", x)
-        return EncodedGenes(monitor.watch("encoder.norm", self.norm(x)), attention)
+        return EncodedGenes(monitor.watch("encoder.norm", self.norm(x)), attention, tuple(layers))

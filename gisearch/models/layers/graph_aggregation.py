@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,17 @@ AggregationName = Literal["sum", "mean", "cross_attention", "pairwise_interactio
 
 
 class GraphAggregation(nn.Module, ABC):
-    """Combines the networks, per gene."""
+    """Combines the networks, per gene.
+
+    Attributes:
+        is_sum: whether the combination is a sum over networks, up to :meth:`scale`.
+    """
+
+    is_sum: ClassVar[bool] = False
+
+    def scale(self, num_networks: int) -> float:
+        """Return the factor of the sum, where the combination is one."""
+        return 1.0
 
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -26,6 +36,8 @@ class GraphAggregation(nn.Module, ABC):
 class SumAggregation(GraphAggregation):
     """The sum over networks."""
 
+    is_sum = True
+
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
         """Sum over G."""
         return x.sum(0), None
@@ -33,6 +45,12 @@ class SumAggregation(GraphAggregation):
 
 class MeanAggregation(GraphAggregation):
     """The mean over networks."""
+
+    is_sum = True
+
+    def scale(self, num_networks: int) -> float:
+        """Return 1 / G."""
+        return 1 / num_networks
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
         """Average over G."""

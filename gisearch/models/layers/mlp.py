@@ -55,6 +55,10 @@ class NetworkLinear(nn.Module):
         """Apply to [G, N, in]; returns [G, N, out]."""
         return torch.baddbmm(self.bias, x, self.weight)
 
+    def of(self, network: int, x: Tensor) -> Tensor:
+        """Apply one network's layer to rows of its own: [n, in] to [n, out]."""
+        return torch.addmm(self.bias[network], x, self.weight[network])
+
 
 class NetworkNorm(nn.Module):
     """Layer norm over the features with a scale and shift per network: [G, N, h] to the same."""
@@ -68,6 +72,11 @@ class NetworkNorm(nn.Module):
         """Apply to [G, N, h]."""
         normed = nn.functional.layer_norm(x, x.shape[-1:])
         return torch.addcmul(self.shift, normed, self.scale)
+
+    def of(self, network: int, x: Tensor) -> Tensor:
+        """Apply one network's scale and shift to rows of its own: [n, h] to the same."""
+        scale, shift = self.scale[network, 0], self.shift[network, 0]
+        return nn.functional.layer_norm(x, x.shape[-1:], scale, shift)
 
 
 def mlp(

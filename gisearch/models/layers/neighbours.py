@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
@@ -32,55 +32,94 @@ class Neighbours(nn.Module):
 
     def __init__(self, networks: Sequence[Network], num_genes: int) -> None:
         super().__init__()
-        self.num_networks = len(networks)
-        self.num_genes = num_genes
-        row = np.concatenate([network.edges[1] + i * num_genes for i, network in enumerate(networks)])
-        source = np.concatenate([network.edges[0] for network in networks])
-        by_source = np.argsort(source, kind="stable")
+        edges = [torch.tensor(network.edges) for network in networks]
+        source = torch.cat([edge[0] for edge in edges])
+        row = torch.cat([edge[1] + i * num_genes for i, edge in enumerate(edges)])
+        self._set(source, row, len(networks), num_genes)
+
+    @classmethod
+    def from_rows(cls, source: Tensor, row: Tensor, num_networks: int, num_genes: int) -> Neighbours:
+        """Build from the source gene and the (network, target) row of every edge, sorted by row."""
+        built = cls.__new__(cls)
+        nn.Module.__init__(built)
+        built._set(source, row, num_networks, num_genes)
+        return built
+
+    def _set(self, source: Tensor, row: Tensor, num_networks: int, num_genes: int) -> None:
+        self.num_networks, self.num_genes = num_networks, num_genes
+        by_source = torch.argsort(source, stable=True)
         # Not persistent: the cell graph is data, not a parameter of the model.
-        for name, array in (
+        for name, tensor in (
             ("source", source),
-            ("offsets", _offsets(row, self.num_networks * num_genes)),
+            ("offsets", offsets_of(row, num_networks * num_genes)),
             ("row", row),
             ("reverse_row", row[by_source]),
-            ("reverse_offsets", _offsets(source[by_source], num_genes)),
+            ("reverse_offsets", offsets_of(source[by_source], num_genes)),
         ):
-            self.register_buffer(name, torch.tensor(array, dtype=torch.int64), persistent=False)
+            self.register_buffer(name, tensor, persistent=False)
 
     def sum(self, x: Tensor) -> Tensor:
         """Sum the features of each gene's neighbours in every network: [N, h] to [G, N, h]."""
-        total: Tensor = _NeighbourSum.apply(  # type: ignore[no-untyped-call]
-            x, self.source, self.offsets, self.reverse_row, self.reverse_offsets
-        )
-        return total.view(self.num_networks, self.num_genes, -1)
+        incidence = Incidence(self.source, self.offsets, self.reverse_row, self.reverse_offsets)
+        return incidence.sum(x).view(self.num_networks, self.num_genes, -1)
 
     def mean(self, x: Tensor) -> Tensor:
         """Average the features of each gene's neighbours in every network: [N, h] to [G, N, h].
 
         A gene without neighbours gets zeros.
         """
-        degree = (self.offsets[1:] - self.offsets[:-1]).clamp_min(1)
-        return self.sum(x) / degree.view(self.num_networks, self.num_genes, 1)
+        return self.sum(x) / self.degree
+
+    @property
+    def degree(self) -> Tensor:
+        """The number of neighbours, but at least one, int64 [G, N, 1]."""
+        return (self.offsets[1:] - self.offsets[:-1]).clamp_min(1).view(self.num_networks, self.num_genes, 1)
 
 
-def _offsets(rows: np.ndarray[Any, np.dtype[np.int64]], num_rows: int) -> np.ndarray[Any, Any]:
-    return np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=num_rows))])
+def offsets_of(rows: Tensor, num_rows: int) -> Tensor:
+    """Return where each row starts in the sorted ``rows``, int64 [num_rows + 1]."""
+    counts = torch.bincount(rows, minlength=num_rows)
+    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
 
 
-class _NeighbourSum(torch.autograd.Function):
+@dataclass(frozen=True)
+class Incidence:
+    """A sparse 0/1 matrix, held by rows and by columns.
+
+    Attributes:
+        column: int64 [E], the columns of the ones, sorted by row.
+        row_offsets: int64 [rows + 1], where each row starts in ``column``.
+        row: int64 [E], the rows of the ones, sorted by column.
+        column_offsets: int64 [columns + 1], where each column starts in ``row``.
+    """
+
+    column: Tensor
+    row_offsets: Tensor
+    row: Tensor
+    column_offsets: Tensor
+
+    def sum(self, x: Tensor) -> Tensor:
+        """Multiply with features: [columns, h] to [rows, h]."""
+        total: Tensor = _SparseSum.apply(  # type: ignore[no-untyped-call]
+            x, self.column, self.row_offsets, self.row, self.column_offsets
+        )
+        return total
+
+
+class _SparseSum(torch.autograd.Function):
     """A sparse 0/1 matrix times features; the gradient is the transposed product."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, source: Tensor, offsets: Tensor, reverse_row: Tensor, reverse_offsets: Tensor
+        ctx: Any, x: Tensor, column: Tensor, row_offsets: Tensor, row: Tensor, column_offsets: Tensor
     ) -> Tensor:
-        ctx.save_for_backward(reverse_row, reverse_offsets)
-        return _bag(source, x, offsets)
+        ctx.save_for_backward(row, column_offsets)
+        return _bag(column, x, row_offsets)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        reverse_row, reverse_offsets = ctx.saved_tensors
-        return _bag(reverse_row, grad_outputs[0].contiguous(), reverse_offsets), None, None, None, None
+        row, column_offsets = ctx.saved_tensors
+        return _bag(row, grad_outputs[0].contiguous(), column_offsets), None, None, None, None
 
 
 def _bag(index: Tensor, x: Tensor, offsets: Tensor) -> Tensor:

@@ -86,7 +86,7 @@ def _as_ours(gradient: Tensor) -> Tensor:
 def test_gin(mlp_layers: int) -> None:
     ours = GIN(len(EDGES), WIDTH, mlp_layers=mlp_layers).double()
     randomise(ours)
-    linears = [layer for layer in ours.mlp if isinstance(layer, NetworkLinear)]
+    linears = [layer for layer in [ours.first, *ours.rest] if isinstance(layer, NetworkLinear)]
     assert len(linears) == mlp_layers
     theirs: list[nn.Module] = []
     inner: list[list[nn.Linear]] = []

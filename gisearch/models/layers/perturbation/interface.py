@@ -1,22 +1,22 @@
-"""Perturbation encoding: from the wild type to what each genotype's deletions change.
-
-Every encoding has one interface, so that a model never asks which one it got.
-"""
+"""What every perturbation encoding gives, and encoding a large batch in parts."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
+import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.layers.encoder import Encoder
 from gisearch.models.layers.pooling import AttentionalPooling
 from gisearch.models.layers.stages import StageMonitor
 
-PerturbationName = Literal["index"]
+# Rows of (gene, genotype) that are encoded at a time: the reference cell's 28 genotypes and some more.
+ROWS_AT_A_TIME = 250_000
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class PerturbedCells:
     deleted: Tensor
     attention: Tensor | None
 
+    @property
+    def mutant(self) -> Tensor:
+        """z_i, [B, h]: pooled over the kept genes only."""
+        return self.wild_type - self.difference
+
 
 class PerturbationEncoding(ABC):
     """Encodes a batch of genotypes on one cell graph."""
@@ -46,27 +51,20 @@ class PerturbationEncoding(ABC):
         """Encode the wild type and every genotype of ``batch``."""
 
 
-class IndexEncoding(PerturbationEncoding):
-    """Encode the wild type once; read deleted genes by index and pool without them.
+def in_parts(encode: Callable[[GenotypeBatch], Tensor], batch: GenotypeBatch, num_genes: int) -> Tensor:
+    """Encode a batch part by part where all rows at once would take too much memory.
 
-    The strategy of DANGO (Zhang et al. 2020): N gene encodings per step instead of B * N.
+    Training keeps nothing of a part but its result, and encodes it again in the backward pass.
+
+    Args:
+        encode: from n genotypes to [n, h].
+        batch: B genotypes.
+        num_genes: N.
     """
-
-    def __call__(
-        self, encoder: Encoder, pooling: AttentionalPooling, batch: GenotypeBatch, monitor: StageMonitor
-    ) -> PerturbedCells:
-        """Encode the wild type once and index into it."""
-        genes = encoder(monitor)
-        pooled = pooling(genes.embeddings, batch.deleted, batch.present)
-        monitor.watch("pooling", pooled.difference)
-        return PerturbedCells(
-            wild_type=pooled.wild_type,
-            difference=pooled.difference,
-            deleted=genes.embeddings[batch.deleted],
-            attention=genes.attention,
-        )
-
-
-def perturbation_encoding(name: PerturbationName) -> PerturbationEncoding:
-    """Return the encoding called ``name``."""
-    return {"index": IndexEncoding}[name]()
+    size = max(1, ROWS_AT_A_TIME // num_genes)
+    if len(batch) <= size:
+        return encode(batch)
+    parts = [batch[slice(start, start + size)] for start in range(0, len(batch), size)]
+    if not torch.is_grad_enabled():
+        return torch.cat([encode(part) for part in parts])
+    return torch.cat([checkpoint(encode, part, use_reentrant=False) for part in parts])
