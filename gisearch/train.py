@@ -37,6 +37,8 @@ def main(argv: Sequence[str]) -> int:
         GisearchError: the input is wrong, or training cannot go on.
     """
     arguments = parser().parse_intermixed_args(list(argv))
+    if arguments.resume:
+        _require_no_changes(arguments.config, arguments.overrides)
 
     from gisearch.search.runs import existing_run, new_run, resolve_experiment
 
@@ -75,6 +77,17 @@ def main(argv: Sequence[str]) -> int:
         print(f"  {metric} = {value:.4f}")
     print(f"Score genotypes with it: python -m gisearch.predict {folder} genotypes.csv -o scores.csv")
     return 0
+
+
+def _require_no_changes(config: str | None, overrides: Sequence[str]) -> None:
+    from gisearch.errors import ConfigError
+
+    changes = [o for o in overrides if not o.startswith("results.")]
+    changes += [f"--config {config}"] if config else []
+    if changes:
+        raise ConfigError(
+            f"--resume continues a run as it was configured; leave out {', '.join(changes)}, or start a new run."
+        )
 
 
 def _sizes(config: ExperimentConfig, dataset: object) -> str:

@@ -71,6 +71,7 @@ def test_dry_run_shows_the_configuration(tmp_path: Path, capsys: pytest.CaptureF
         ),
         (["--config", "none.yaml"], "no configuration file at none.yaml."),
         (["--resume", "x"], "no results called 'x' in results/ (it has: none)."),
+        (["--resume", "x", "seed=3"], "--resume continues a run as it was configured; leave out seed=3"),
         (["trainer.max_epochs=0"], "trainer.max_epochs: expected "),
         (
             [*TINY, "objective.metric=val/auroc"],

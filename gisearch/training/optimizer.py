@@ -54,6 +54,7 @@ class OptimizerConfig:
             [{"params": decayed, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}],
             lr=self.lr,
             betas=(self.beta1, self.beta2),
+            fused=True,
         )
         return optimizer, LambdaLR(optimizer, lambda step: self.factor(step, total_steps))
 

@@ -81,7 +81,7 @@ class GIN(Convolution):
 
     def propagate(self, x: Tensor, neighbours: Neighbours) -> tuple[Tensor, State]:
         """Map [N, h] to [G, N, h]; keeps the output of the MLP's first layer."""
-        first: Tensor = self.first((1 + self.eps) * x + neighbours.sum(x))
+        first: Tensor = self.first(torch.addcmul(neighbours.sum(x), x, 1 + self.eps))
         return self.rest(first), (first,)
 
     def changed(self, network: int, state: State, given: ChangedInput, rows: NetworkChanges) -> Tensor:

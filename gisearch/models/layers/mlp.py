@@ -70,8 +70,11 @@ class NetworkNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply to [G, N, h]."""
-        normed = nn.functional.layer_norm(x, x.shape[-1:])
-        return torch.addcmul(self.shift, normed, self.scale)
+        # Network by network, because only then scale and shift are part of the fused operation.
+        parts = zip(x.unbind(), self.scale.unbind(), self.shift.unbind(), strict=True)
+        return torch.stack(
+            [nn.functional.layer_norm(part, part.shape[-1:], a[0], b[0]) for part, a, b in parts]
+        )
 
     def of(self, network: int, x: Tensor) -> Tensor:
         """Apply one network's scale and shift to rows of its own: [n, h] to the same."""

@@ -188,11 +188,14 @@ class _ChangeSum(torch.autograd.Function):
         genes, changed, before, after, gene, genotype = ctx.saved_tensors
         grad = grad_outputs[0].contiguous()
         rows = grad.index_select(0, genotype)
-        grad_before = torch.linalg.vecdot(rows, genes.index_select(0, gene))
-        grad_after = -torch.linalg.vecdot(rows, changed)
-        grad_changed = rows * -after.unsqueeze(1)
-        grad_genes = torch.zeros_like(genes).index_add_(0, gene, rows.mul_(before.unsqueeze(1)))
-        return grad_genes, grad_changed, grad_before, grad_after, None, None, None
+        # Products of all genotypes with all genes: far less than the changed rows.
+        shape = (len(grad), len(genes))
+        at = genotype * shape[1] + gene
+        grad_before = (grad @ genes.T).flatten().index_select(0, at)
+        weights = before.new_zeros(shape[0] * shape[1]).index_add_(0, at, before)
+        grad_after = -(rows * changed).sum(1)
+        grad_changed = rows.mul_(-after.unsqueeze(1))
+        return weights.view(shape).T @ grad, grad_changed, grad_before, grad_after, None, None, None
 
 
 def _sum_by_genotype(rows: Tensor, genotype: Tensor, batch: int) -> Tensor:
