@@ -1,0 +1,132 @@
+"""What reconstructing networks costs: ``python -m benchmarks.dango_pretraining [--json]``.
+
+A step is a forward pass, the reconstruction loss and the backward pass of Dango's pretraining on six
+generated networks of about the sizes of STRING's channels, over the genes of the reference yeast cell.
+``dense`` predicts every N x N adjacency matrix and averages its weighted squared errors; ``gram`` is the
+model's own form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from benchmarks.report import Report, measure, median_seconds, parser_of, show
+
+NUM_GENES = 6_607
+# Directed edges per gene of STRING's channels, as in the demo cell's size yeast_large.
+MEAN_DEGREES = {
+    "neighborhood": 22.0,
+    "fusion": 2.0,
+    "cooccurence": 4.0,
+    "coexpression": 150.0,
+    "experimental": 110.0,
+    "database": 20.0,
+}
+
+
+def run_case(
+    form: str, *, num_genes: int, mean_degrees: Mapping[str, float], width: int, repeats: int, threads: int
+) -> dict[str, Any]:
+    """Measure the steps of one form of the loss; every form has the same networks and weights."""
+    import torch
+
+    from gisearch.data.synthetic import DemoCellConfig
+    from gisearch.data.synthetic.config import DemoNetworkConfig
+    from gisearch.data.synthetic.networks import build_networks
+    from gisearch.data.synthetic.structure import build_structure
+    from gisearch.models.dango import DangoPreTrain
+    from gisearch.models.layers.reconstruction import ReconstructionConfig
+    from gisearch.models.layers.stages import StageMonitor
+
+    torch.set_num_threads(threads)
+    channels = {
+        name: DemoNetworkConfig(mean_degree=degree, noise=0.35, modules_seen=0.5)
+        for name, degree in mean_degrees.items()
+    }
+    # About 44 genes per module, as in the demo cell's size yeast_large.
+    cell = DemoCellConfig(
+        num_genes=num_genes,
+        num_modules=max(2, num_genes // 44),
+        num_complexes=0,
+        networks=channels,
+        num_screened=num_genes,
+        num_single=num_genes,
+        num_double=1,
+        num_triple=0,
+    )
+    networks = list(build_networks(cell, build_structure(cell)).values())
+    lambdas = ReconstructionConfig().check(list(mean_degrees))
+    torch.manual_seed(0)
+    model, monitor = DangoPreTrain(networks, num_genes, width, lambdas), StageMonitor()
+    adjacency = []
+    if form == "dense":
+        for network in networks:
+            source, target = torch.from_numpy(network.edges)
+            adjacency.append(torch.zeros(num_genes, num_genes).index_put_((target, source), torch.ones(())))
+
+    def dense_loss() -> torch.Tensor:
+        per_network, layer = model(monitor), model.reconstruction
+        losses = []
+        for i, truth in enumerate(adjacency):
+            predicted = per_network[i] @ layer.weight[i].T + layer.bias[i]
+            weights = torch.where(truth > 0, 1.0, lambdas[i])
+            losses.append((weights * (predicted - truth).square()).mean())
+        return torch.stack(losses).mean()
+
+    def gram_loss() -> torch.Tensor:
+        return model.loss(model(monitor), monitor)
+
+    loss = {"dense": dense_loss, "gram": gram_loss}[form]
+
+    def step() -> None:
+        model.zero_grad()
+        loss().backward()
+
+    seconds = median_seconds(step, repeats=repeats)
+    edges = sum(network.num_edges for network in networks)
+    return {"seconds": seconds, "loss": loss().item(), "edges": edges}
+
+
+def run(
+    *,
+    num_genes: int = NUM_GENES,
+    mean_degrees: Mapping[str, float] = MEAN_DEGREES,
+    width: int = 64,
+    repeats: int = 5,
+    threads: int = 2,
+) -> Report:
+    """Measure both forms, and how far the losses are apart relative to the dense one's."""
+    case = partial(
+        run_case,
+        num_genes=num_genes,
+        mean_degrees=dict(mean_degrees),
+        width=width,
+        repeats=repeats,
+        threads=threads,
+    )
+    report = measure("dango_pretraining", {form: partial(case, form) for form in ("dense", "gram")})
+    reference = report["rows"][0]["loss"]
+    for row in report["rows"]:
+        row["relative_difference"] = abs(row["loss"] - reference) / reference
+    return report
+
+
+def main() -> None:
+    """Run the benchmark and print it."""
+    parser = parser_of("dango_pretraining", __doc__)
+    parser.add_argument("--genes", type=int, default=NUM_GENES, help="genes of the cell")
+    parser.add_argument("--width", type=int, default=64, help="width of the embeddings")
+    arguments = parser.parse_args()
+    report = run(
+        num_genes=arguments.genes,
+        width=arguments.width,
+        repeats=arguments.repeats,
+        threads=arguments.threads,
+    )
+    show(report, as_json=arguments.json)
+
+
+if __name__ == "__main__":
+    main()

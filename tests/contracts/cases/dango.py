@@ -1,0 +1,31 @@
+"""Dango."""
+
+from __future__ import annotations
+
+from tests.contracts.case import Case
+
+CASE = Case(
+    # Both losses from the first epoch on, so that the contracts see the gradients of both.
+    base={"hidden_dim": 16, "schedule.name": "linear_until_flipped"},
+    alternatives={
+        "networks": [["physical"], ["regulatory", "physical"]],
+        # These act on the training loss and never on a score: tests/models/test_dango.py has their effects.
+        "reconstruction.lambdas": [],
+        "reconstruction.uncertain_lambda": [],
+        "reconstruction.default_lambda": [],
+        "schedule.name": [],
+        "schedule.transition_epochs": [],
+    },
+    gradientless={
+        r"pretrain\.reconstruction\..*": "the reconstruction is a loss of its own; no score depends on it",
+        r"meta_embedding\.score\.2\.bias": "a softmax over networks does not change with a shift",
+    },
+    stages={
+        r"pretrain\.embedding": "pretrain.layer_1",
+        r"pretrain\.layers\.0\..*": "pretrain.layer_1",
+        r"pretrain\.layers\.1\..*": "pretrain.layer_2",
+        r"pretrain\.reconstruction\..*": "reconstruction",
+        r"meta_embedding\..*": "meta_embedding",
+        r"hypersagnn\..*": "hypersagnn",
+    },
+)
