@@ -1,0 +1,167 @@
+"""What HeteroCell and HeteroCellBipartite share: the encoded cell, two heads, the composite loss."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass as plain_dataclass
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from gisearch.config import STRICT
+from gisearch.data.cell_graph import CellGraph
+from gisearch.data.dataset import Target
+from gisearch.models.base import BaseModelConfig, Model, Prediction
+from gisearch.models.batch import GenotypeBatch
+from gisearch.models.hetero.encoder import HeteroEncoder, HeteroEncoderConfig
+from gisearch.models.hetero.metabolic import MetabolicGraph
+from gisearch.models.hetero.perturbation import HeteroCells, HeteroPerturbationName, PooledPerturbation
+from gisearch.models.layers.mlp import mlp, require_heads_divide, robust_init
+from gisearch.models.losses.composite import CompositeLossConfig
+from gisearch.models.targets import Targets
+
+FITNESS = "fitness"
+INTERACTION = "gene_interaction"
+FIRST_SCORES = 0.1
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class HeadConfig:
+    """A head: an MLP with one output.
+
+    Attributes:
+        num_layers: linear layers of the MLP.
+        dropout: dropout on its input and between the layers.
+    """
+
+    num_layers: int = Field(default=2, ge=1, le=6)
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+
+    def build(self, width: int) -> nn.Sequential:
+        """Return the head: [n, width] to [n, 1]."""
+        return nn.Sequential(
+            nn.Dropout(self.dropout), mlp([width] * self.num_layers + [1], dropout=self.dropout)
+        )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class HeteroModelConfig(BaseModelConfig):
+    """What both models configure.
+
+    Attributes:
+        hidden_dim: the width h of every embedding.
+        perturbation: ``index`` encodes the wild type once and pools without what a genotype lost; ``masked``
+            encodes a copy of the whole graph per genotype.
+        encoder: the encoder of genes, reactions and metabolites.
+        fitness_head: the head that predicts fitness.
+        losses: what is added to the error.
+    """
+
+    hidden_dim: int = Field(default=64, ge=4, le=4096)
+    perturbation: HeteroPerturbationName = "index"
+    encoder: HeteroEncoderConfig = Field(default_factory=HeteroEncoderConfig)
+    fitness_head: HeadConfig = Field(default_factory=HeadConfig)
+    losses: CompositeLossConfig = Field(default_factory=CompositeLossConfig)
+
+    def __post_init__(self) -> None:
+        require_heads_divide(self.hidden_dim, "encoder.num_heads", self.encoder.num_heads)
+
+    def check(self, cell: CellGraph, target: Target) -> None:
+        """Raise DataError where the cell graph lacks metabolism or a network."""
+        self.encoder.check(cell)
+
+
+@plain_dataclass(frozen=True)
+class Readout:
+    """What one head says of B genotypes, and what it read.
+
+    Attributes:
+        score: [B].
+        embedding: [B, h].
+    """
+
+    score: Tensor
+    embedding: Tensor
+
+
+@plain_dataclass(frozen=True)
+class Readouts:
+    """Both heads, and the cell that they read.
+
+    Attributes:
+        fitness: the fitness head's.
+        interaction: the interaction head's; its embedding is the pooled perturbed representation.
+        cells: the wild type and the mutants.
+    """
+
+    fitness: Readout
+    interaction: Readout
+    cells: HeteroCells
+
+
+class HeteroModel(Model):
+    """Predicts fitness and interaction from the same encoded cell.
+
+    The scores are the fitness head's where the target is fitness, and the interaction head's for any other
+    label. The other head is trained on its label, ``gene_interaction`` or ``fitness``, where it is measured.
+    """
+
+    def __init__(
+        self, cell: CellGraph, target: Target, config: HeteroModelConfig, metabolic: MetabolicGraph
+    ) -> None:
+        super().__init__()
+        _, metabolism = config.encoder.check(cell)
+        self.losses = config.losses
+        self.predicts_fitness = target.name == FITNESS
+        self.interaction_label = INTERACTION if self.predicts_fitness else target.name
+        self.encoder = HeteroEncoder(cell, config.hidden_dim, config.encoder, metabolic)
+        self.pooling = PooledPerturbation(metabolism, cell.num_genes, config.hidden_dim, config.perturbation)
+        self.fitness_head = config.fitness_head.build(config.hidden_dim)
+
+    @abstractmethod
+    def read(self, cells: HeteroCells) -> Readouts:
+        """Let both heads read the cells."""
+
+    def readouts(self, batch: GenotypeBatch) -> Readouts:
+        """Encode B genotypes and let both heads read them."""
+        readouts = self.read(self.pooling(self.encoder, batch, self.monitor))
+        self.monitor.watch("fitness_head", readouts.fitness.score)
+        self.monitor.watch("interaction_head", readouts.interaction.score)
+        return readouts
+
+    def forward(self, batch: GenotypeBatch) -> Prediction:
+        """Score B genotypes; both heads' scores are in the details."""
+        readouts = self.readouts(batch)
+        fitness, interaction = readouts.fitness.score, readouts.interaction.score
+        return Prediction(
+            fitness if self.predicts_fitness else interaction,
+            details={"fitness": fitness, "interaction": interaction},
+        )
+
+    def training_loss(self, batch: GenotypeBatch, targets: Targets) -> Tensor:
+        """Return the composite loss over both labels, each over the genotypes that measure it."""
+        readouts = self.readouts(batch)
+        loss = self.losses.of_cell(readouts.cells.change, readouts.interaction.embedding)
+        weights = self.label_weights(targets)
+        for label, readout in ((FITNESS, readouts.fitness), (self.interaction_label, readouts.interaction)):
+            if label in targets.values:
+                values, binary = targets.values[label], label in targets.binary
+                term = self.losses.of_label(readout.score, readout.embedding, values, binary=binary)
+                loss = loss + weights.get(label, 1.0) * term
+        return loss
+
+    def label_weights(self, targets: Targets) -> dict[str, float]:
+        """Return the weights of the labels' terms in this batch; 1 where a label is left out."""
+        return {}
+
+    def initialise(self) -> None:
+        """Draw first weights: pooling starts near a plain mean, and scores near the labels' mean.
+
+        Sums over several nodes are wider than one node; gates that exponentiate them would let a few
+        nodes hold the whole cell, and first scores would be many standard deviations wide.
+        """
+        robust_init(self)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear) and layer.out_features == 1:
+                layer.weight.data *= FIRST_SCORES

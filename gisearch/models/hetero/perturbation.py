@@ -1,0 +1,99 @@
+"""From the cell to what each genotype's deletions change in it, on genes and reactions.
+
+Shapes: N genes, R reactions, M metabolites, B genotypes, K deletions per genotype, h width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from gisearch.data.metabolism import Metabolism
+from gisearch.models.batch import GenotypeBatch
+from gisearch.models.hetero.encoder import HeteroEncoder, HeteroNodes
+from gisearch.models.hetero.pooling import NodePooling
+from gisearch.models.hetero.rules import GeneRules, LostNodes, deleted_genes
+from gisearch.models.layers.stages import StageMonitor
+
+HeteroPerturbationName = Literal["index", "masked"]
+
+
+@dataclass(frozen=True)
+class HeteroCells:
+    """The wild type and the genotypes of one batch.
+
+    Attributes:
+        wild_type: z_w, [1, h]: pooled genes plus pooled reactions.
+        change: z_w - z_i, each node type's share times its number of nodes, [B, h].
+        deleted: wild-type embeddings of the deleted genes, [B, K, h]; arbitrary where none is present.
+        present: which deleted genes there are, bool [B, K].
+    """
+
+    wild_type: Tensor
+    change: Tensor
+    deleted: Tensor
+    present: Tensor
+
+    @property
+    def mutant(self) -> Tensor:
+        """z_i with its distance from z_w magnified to the scale of single nodes, [B, h].
+
+        z_i itself differs between genotypes in the fourth digit, which no head could learn from.
+        """
+        return self.wild_type - self.change
+
+
+class PooledPerturbation(nn.Module):
+    """Pools genes and reactions, wild type and mutants, by one of two encodings of deletions.
+
+    ``index`` encodes the wild type once and pools without the deleted genes and without the reactions that
+    their loss disables. ``masked`` encodes B literal copies of the graph without these nodes and all their
+    edges: B times the work.
+    """
+
+    def __init__(
+        self, metabolism: Metabolism, num_genes: int, width: int, name: HeteroPerturbationName
+    ) -> None:
+        super().__init__()
+        self.masked = name == "masked"
+        self.rules = GeneRules(metabolism, num_genes)
+        self.genes = NodePooling(width)
+        self.reactions = NodePooling(width)
+
+    def forward(self, encoder: HeteroEncoder, batch: GenotypeBatch, monitor: StageMonitor) -> HeteroCells:
+        """Encode the wild type, and what every genotype of ``batch`` changes."""
+        nodes = encoder(encoder.cell.wild_type(), 1, monitor)
+        genes = deleted_genes(batch)
+        reactions = self.rules.disabled(genes)
+        wild_type = self.genes(nodes.genes) + self.reactions(nodes.reactions)
+        if self.masked:
+            change = self._masked(encoder, nodes, genes, reactions, monitor)
+        else:
+            change = self.genes.change(nodes.genes, genes)
+            change = change + self.reactions.change(nodes.reactions, reactions)
+        monitor.watch("pooling", wild_type)
+        return HeteroCells(
+            wild_type=wild_type,
+            change=monitor.watch("pooling", change),
+            deleted=nodes.genes[batch.deleted],
+            present=batch.present,
+        )
+
+    def _masked(
+        self,
+        encoder: HeteroEncoder,
+        nodes: HeteroNodes,
+        genes: LostNodes,
+        reactions: LostNodes,
+        monitor: StageMonitor,
+    ) -> Tensor:
+        size = genes.num_genotypes
+        genes_kept = genes.kept(len(nodes.genes))
+        reactions_kept = reactions.kept(len(nodes.reactions))
+        copies = encoder(encoder.cell.copies(genes_kept, reactions_kept), size, monitor)
+        copied = copies.genes.unflatten(0, (size, -1))
+        change = self.genes.change_of_copies(nodes.genes, copied, genes_kept)
+        copied = copies.reactions.unflatten(0, (size, -1))
+        return change + self.reactions.change_of_copies(nodes.reactions, copied, reactions_kept)

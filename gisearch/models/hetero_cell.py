@@ -1,0 +1,98 @@
+"""HeteroCell: fitness and interaction from genes, reactions and metabolites, which form a hypergraph.
+
+Gene networks, gene-protein-reaction rules and signed stoichiometry are one heterogeneous graph. Fitness is
+read from the pooled cell without what a genotype lost, the interaction from the deleted genes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from gisearch.config import STRICT
+from gisearch.data.cell_graph import CellGraph
+from gisearch.data.dataset import Target
+from gisearch.models.hetero.attention import at_least_single
+from gisearch.models.hetero.model import HeadConfig, HeteroModel, HeteroModelConfig, Readout, Readouts
+from gisearch.models.hetero.perturbation import HeteroCells
+from gisearch.models.layers.mlp import mlp
+
+PerturbedName = Literal["genes", "literal"]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class HeteroCellConfig(HeteroModelConfig):
+    """Configuration of :class:`HeteroCell`.
+
+    Attributes:
+        name: tells the models apart.
+        perturbed: what is pooled for the interaction: ``genes``, the deleted genes' own embeddings, or
+            ``literal``, one copy of z_w per deleted gene as in the notes, which tells no genes apart.
+        interaction_head: the head that predicts the interaction.
+    """
+
+    name: Literal["hetero_cell"] = "hetero_cell"
+    perturbed: PerturbedName = "genes"
+    interaction_head: HeadConfig = Field(default_factory=HeadConfig)
+
+    def build(self, cell: CellGraph, target: Target) -> HeteroCell:
+        """Build the model on a cell graph.
+
+        Raises:
+            DataError: the cell graph lacks metabolism or a network.
+        """
+        return HeteroCell(cell, target, self)
+
+
+class DeletedGenesPooling(nn.Module):
+    """Attentional pooling of a genotype's deleted genes: a softmax gate times transformed embeddings."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gate = mlp([width, width // 2, 1])
+        self.transform = nn.Linear(width, width)
+
+    def forward(self, cells: HeteroCells) -> Tensor:
+        """Return the pooled perturbed representation, [B, h]."""
+        logits = at_least_single(self.gate(cells.deleted).squeeze(-1))
+        logits = logits.masked_fill(~cells.present, torch.finfo(logits.dtype).min)
+        pooled: Tensor = (torch.softmax(logits, dim=1).unsqueeze(-1) * self.transform(cells.deleted)).sum(1)
+        return pooled
+
+
+class CopiesPooling(nn.Module):
+    """Attentional pooling of one copy of z_w per deleted gene: equal copies, so their softmax is a mean."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.transform = nn.Linear(width, width)
+
+    def forward(self, cells: HeteroCells) -> Tensor:
+        """Return the pooled perturbed representation, [B, h]: the same for all genotypes."""
+        pooled: Tensor = self.transform(cells.wild_type).expand(len(cells.present), -1)
+        return pooled
+
+
+class HeteroCell(HeteroModel):
+    """Predicts fitness from z_i and interactions from the pooled perturbed representation."""
+
+    def __init__(self, cell: CellGraph, target: Target, config: HeteroCellConfig) -> None:
+        super().__init__(cell, target, config, "hypergraph")
+        width = config.hidden_dim
+        literal = config.perturbed == "literal"
+        self.perturbed = CopiesPooling(width) if literal else DeletedGenesPooling(width)
+        self.interaction_head = config.interaction_head.build(width)
+        self.initialise()
+
+    def read(self, cells: HeteroCells) -> Readouts:
+        """Let the fitness head read the mutant and the interaction head the deleted genes."""
+        mutant, perturbed = cells.mutant, self.perturbed(cells)
+        return Readouts(
+            fitness=Readout(self.fitness_head(mutant).squeeze(-1), mutant),
+            interaction=Readout(self.interaction_head(perturbed).squeeze(-1), perturbed),
+            cells=cells,
+        )

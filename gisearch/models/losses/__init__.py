@@ -1,0 +1,1 @@
+"""Losses beyond the mean error of one label. n measured genotypes, h width."""

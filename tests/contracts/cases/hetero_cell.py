@@ -1,0 +1,36 @@
+"""HeteroCell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.contracts.case import Case
+
+# The contracts ask for fitness, which the interaction head does not score; its own tests do the converse.
+NOT_FOR_FITNESS = {
+    r"(perturbed|interaction_head)\..*": "scores of fitness do not read the interaction",
+}
+SHIFTS = {r"pooling\..*\.gate\.2\.bias": "a softmax over nodes does not change with a shift of its logits"}
+STAGES = {
+    r"encoder\.(genes|reactions|metabolites|degrees\..*)": "embeddings",
+    r"encoder\.layers\.0\..*": "encoder.layer_1",
+    r"encoder\.layers\.1\..*": "encoder.layer_2",
+    r"pooling\..*": "pooling",
+    r"fitness_head\..*": "fitness_head",
+    r"(perturbed|interaction_head)\..*": "interaction_head",
+}
+# Weights of losses change what is learnt and no score: tests/models/test_hetero_cell.py has their effects.
+IN_THE_LOSS: dict[str, list[Any]] = {
+    "losses.distribution": [],
+    "losses.contrast": [],
+    "losses.cell": [],
+    "losses.temperature": [],
+}
+NETWORKS: dict[str, list[Any]] = {"encoder.networks": [["physical"], ["regulatory", "physical"]]}
+
+CASE = Case(
+    base={"hidden_dim": 16},
+    alternatives={**NETWORKS, **IN_THE_LOSS, "interaction_head.dropout": []},
+    gradientless={**NOT_FOR_FITNESS, **SHIFTS},
+    stages=STAGES,
+)
