@@ -86,7 +86,8 @@ def _require_no_changes(config: str | None, overrides: Sequence[str]) -> None:
     changes += [f"--config {config}"] if config else []
     if changes:
         raise ConfigError(
-            f"--resume continues a run as it was configured; leave out {', '.join(changes)}, or start a new run."
+            f"--resume continues a run as it was configured; leave out {', '.join(changes)}, "
+            "or start a new run."
         )
 
 

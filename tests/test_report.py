@@ -9,9 +9,9 @@ import yaml
 from gisearch import report
 from gisearch.command_line import run
 from gisearch.errors import ConfigError
+from gisearch.search.compilation import compile_space
 from gisearch.search.config import SearchConfig
 from gisearch.search.ledger import Ledger, Outcome, open_study
-from gisearch.search.space import compile_space
 from gisearch.training.metrics import Objective
 
 

@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
+from pydantic import Field
+
+from gisearch.models.additive import AdditiveEffectsConfig
 from gisearch.models.base import BaseModelConfig
+from gisearch.models.bilinear import BilinearEmbeddingConfig
+from gisearch.models.boosted_trees import BoostedTreesConfig
+from gisearch.models.dango import DangoConfig
 from gisearch.models.gene_interaction_dango import GeneInteractionDangoConfig
+from gisearch.models.gene_interaction_diff import GeneInteractionDiffConfig
+from gisearch.models.hetero_cell import HeteroCellConfig
+from gisearch.models.hetero_cell_bipartite import HeteroCellBipartiteConfig
 
-ModelConfig: TypeAlias = GeneInteractionDangoConfig
+ModelConfig: TypeAlias = Annotated[
+    GeneInteractionDangoConfig
+    | DangoConfig
+    | AdditiveEffectsConfig
+    | BilinearEmbeddingConfig
+    | BoostedTreesConfig
+    | HeteroCellConfig
+    | HeteroCellBipartiteConfig
+    | GeneInteractionDiffConfig,
+    Field(discriminator="name"),
+]
 
-MODELS: dict[str, type[BaseModelConfig]] = {"dango_gi": GeneInteractionDangoConfig}
+MODELS: dict[str, type[BaseModelConfig]] = {
+    "dango_gi": GeneInteractionDangoConfig,
+    "dango": DangoConfig,
+    "additive": AdditiveEffectsConfig,
+    "bilinear": BilinearEmbeddingConfig,
+    "boosted_trees": BoostedTreesConfig,
+    "hetero_cell": HeteroCellConfig,
+    "hetero_cell_bipartite": HeteroCellBipartiteConfig,
+    "diffusion": GeneInteractionDiffConfig,
+}

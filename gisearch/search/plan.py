@@ -4,64 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gisearch.composition import compose, defaults_of
 from gisearch.config import assign, build, flatten, to_plain
-from gisearch.data.config import data_nodes
-from gisearch.errors import ConfigError, nearest_name
-from gisearch.models.registry import MODELS
-from gisearch.search.config import ResultsConfig, SearchConfig, SweepConfig
-from gisearch.search.space import Assignment, SearchSpace, compile_space, covering_assignments
-from gisearch.search.yaml_lines import Lines, read_yaml
-from gisearch.tracking.config import TrackingConfig
+from gisearch.errors import ConfigError
+from gisearch.models.registry import ModelConfig
+from gisearch.search.compilation import compile_space
+from gisearch.search.config import SweepConfig
+from gisearch.search.covering import covering_assignments
+from gisearch.search.model_options import MODEL, compose_models
+from gisearch.search.space import Assignment, SearchSpace, canonical
+from gisearch.search.space_file import SpaceFile
 from gisearch.training.experiment import ExperimentConfig
-from gisearch.training.loop import TrainerConfig
-from gisearch.training.metrics import ObjectiveConfig
-from gisearch.training.optimizer import OptimizerConfig
-
-FILE_KEYS = ("name", "question", "base", "objective", "space", "baselines", "search", "tracking", "results")
-_SECTIONS = ("objective", "search", "tracking", "results")
-
-
-def configuration_nodes() -> dict[str, dict[str, Any]]:
-    """Return the defaults of every configuration class as Hydra nodes by ``group/name``."""
-    nodes = data_nodes()
-    nodes |= {f"model/{name}_defaults": defaults_of(cls) for name, cls in MODELS.items()}
-    nodes |= {
-        f"{section}/default": defaults_of(cls)
-        for section, cls in (
-            ("optimizer", OptimizerConfig),
-            ("trainer", TrainerConfig),
-            ("objective", ObjectiveConfig),
-            ("search", SearchConfig),
-            ("tracking", TrackingConfig),
-            ("results", ResultsConfig),
-        )
-    }
-    return nodes
-
-
-def compose_sweep(overrides: Sequence[str]) -> dict[str, Any]:
-    """Compose the whole configuration as plain values.
-
-    Raises:
-        ConfigError: an unknown group, option or key, or broken syntax.
-    """
-    return compose(overrides, configuration_nodes(), "config")
-
-
-def compose_experiment(overrides: Sequence[str]) -> tuple[ExperimentConfig, SweepConfig]:
-    """Compose one experiment, and the whole configuration with its results and tracking sections.
-
-    Raises:
-        ConfigError: an unknown key or a value outside its limits.
-    """
-    sweep = build(SweepConfig, compose_sweep(overrides))
-    return sweep.experiment, sweep
 
 
 @dataclass(frozen=True)
@@ -71,8 +28,9 @@ class SweepPlan:
     Attributes:
         source: the search-space file.
         question: what the sweep is to answer, in the file's words.
-        config: everything that is not searched.
-        space: what is.
+        config: everything that is not searched; where the model is, with the first model's keys.
+        experiments: the experiment that trials vary, by model.
+        space: what is searched.
         baselines: configurations to evaluate first.
         notes: what the user should know before it starts.
         overrides: the command line's overrides, kept to reproduce it.
@@ -81,6 +39,7 @@ class SweepPlan:
     source: str
     question: str
     config: SweepConfig
+    experiments: Mapping[str, ExperimentConfig]
     space: SearchSpace
     baselines: tuple[Assignment, ...]
     notes: tuple[str, ...]
@@ -92,10 +51,43 @@ class SweepPlan:
         Raises:
             ConfigError: the values do not fit together.
         """
-        values = assign(to_plain(self.config.experiment), assignment)
+        values = assign(to_plain(self.experiments[self.model_of(assignment)]), assignment)
         if seed is not None:
             values["seed"] = seed
         return build(ExperimentConfig, values)
+
+    def model_of(self, assignment: Mapping[str, Any]) -> str:
+        """Return the name of a trial's model."""
+        return str(assignment.get(MODEL, self.config.model.name))
+
+    def covering(self) -> Iterator[Assignment]:
+        """Yield configurations in which, within every model, every value meets every other that it can."""
+        if MODEL not in _paths(self.space):
+            yield from covering_assignments(self.space)
+            return
+        for name in self.experiments:
+            yield from covering_assignments(self.space.given(MODEL, name))
+
+    def models(self) -> Iterator[ModelConfig]:
+        """Yield the different model configurations among the baselines and the covering configurations."""
+        seen = set()
+        for assignment in (*self.baselines, *self.covering()):
+            model = self.configure(assignment).model
+            text = canonical(to_plain(model))
+            if text not in seen:
+                seen.add(text)
+                yield model
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """The whole configuration by dotted path, without what differs between the models."""
+        bases = [flatten(to_plain(experiment)) for experiment in self.experiments.values()]
+        return {
+            path: value
+            for path, value in flatten(to_plain(self.config)).items()
+            if all(base.get(path, value) == value for base in bases)
+            and (path not in bases[0] or all(path in base for base in bases))
+        }
 
     @property
     def max_epochs(self) -> int:
@@ -103,7 +95,7 @@ class SweepPlan:
         searched = [p for p in self.space.parameters if p.path == "trainer.max_epochs"]
         if searched:
             return int(max(searched[0].domain.representatives))
-        return self.config.trainer.max_epochs
+        return max(experiment.trainer.max_epochs for experiment in self.experiments.values())
 
 
 def plan_sweep(path: Path, overrides: Sequence[str] = ()) -> SweepPlan:
@@ -116,19 +108,20 @@ def plan_sweep(path: Path, overrides: Sequence[str] = ()) -> SweepPlan:
     Raises:
         ConfigError: anything wrong with the file or the overrides: what, in which line, what was expected.
     """
-    document, lines = read_yaml(path)
-    file = _File(path, document, lines)
-    file.check_keys()
-    values = compose_sweep([*file.overrides(), *overrides])
-    config = build(SweepConfig, values)
-    base = flatten(to_plain(config.experiment))
+    file = SpaceFile.read(path)
+    options = compose_models(file, overrides)
+    config = options.config
+    bases = {name: flatten(to_plain(one.experiment)) for name, one in options.configs.items()}
+    base = {key: value for one in reversed(bases.values()) for key, value in one.items()}
     # Condition keys and pins are looked up in the base; keys of other options of a group are no mistakes.
     pinned = {key: base[key] for key in (o.lstrip("+").partition("=")[0] for o in overrides) if key in base}
-    space, notes = compile_space(file.section("space", dict), base, file.fail_in("space"), pinned)
+    pinned |= options.pinned
+    space, notes = compile_space(file.space, base, file.fail_in("space"), pinned, options.branches)
     plan = SweepPlan(
         source=str(path),
-        question=str(document.get("question", "")).strip(),
+        question=str(file.document.get("question", "")).strip(),
         config=config,
+        experiments={name: one.experiment for name, one in options.configs.items()},
         space=space,
         baselines=(),
         notes=tuple(notes),
@@ -152,79 +145,16 @@ def plan_sweep(path: Path, overrides: Sequence[str] = ()) -> SweepPlan:
     return SweepPlan(**{**vars(plan), "baselines": baselines, "notes": tuple(notes)})
 
 
-@dataclass(frozen=True)
-class _File:
-    """A search-space file and where everything in it stands."""
-
-    path: Path
-    document: Mapping[str, Any]
-    lines: Lines
-
-    def check_keys(self) -> None:
-        for key in self.document:
-            if key not in FILE_KEYS:
-                raise self.fail((str(key),), f"unknown key {key!r}.{nearest_name(str(key), FILE_KEYS)}")
-        if "space" not in self.document:
-            raise ConfigError(f"{self.path}: the key 'space' is missing; expected the parameters to search.")
-
-    def section(self, key: str, kind: type) -> Any:
-        value = self.document.get(key) or kind()
-        if not isinstance(value, kind):
-            what = "a mapping" if kind is dict else "a list"
-            raise self.fail((key,), f"expected {what}, got {value!r}")
-        return value
-
-    def overrides(self) -> list[str]:
-        """Return the file's own keys as overrides, which the command line's come after."""
-        choices = self.section("base", list)
-        for i, choice in enumerate(choices):
-            if not isinstance(choice, str) or "=" not in choice:
-                raise self.fail(
-                    ("base", str(i)), f"expected overrides such as model=dango_gi, got {choice!r}"
-                )
-        own = [f"name={hydra_value(self.document.get('name', self.path.stem))}"]
-        for section in _SECTIONS:
-            for key, value in flatten(self.section(section, dict)).items():
-                own.append(f"{section}.{key}={hydra_value(value)}")
-        return [*choices, *own]
-
-    def fail(self, place: tuple[str, ...], message: str) -> ConfigError:
-        line = self.lines.get(place)
-        where = f"{self.path}, line {line}" if line else str(self.path)
-        end = "" if message.endswith(("?", ".")) else "."
-        return ConfigError(f"{where}: {message}{end}")
-
-    def fail_in(self, section: str) -> Any:
-        def fail(key: str, message: str) -> ConfigError:
-            place = (section, key) if key else (section,)
-            prefix = f"{key}: " if key and not message.startswith(("unknown", key, "'")) else ""
-            return self.fail(place, f"{prefix}{message}")
-
-        return fail
-
-
-def hydra_value(value: Any) -> str:
-    """Return a plain value in Hydra's override syntax."""
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return f"'{escaped}'"
-    if isinstance(value, list):
-        return f"[{','.join(map(hydra_value, value))}]"
-    if isinstance(value, Mapping):
-        return f"{{{','.join(f'{k}:{hydra_value(v)}' for k, v in value.items())}}}"
-    return json.dumps(value)
-
-
-def _check_combinations(plan: SweepPlan, file: _File) -> None:
+def _check_combinations(plan: SweepPlan, file: SpaceFile) -> None:
     """Build configurations that cover every pair of values; the typed configuration knows the limits."""
-    for assignment in covering_assignments(plan.space):
+    for assignment in plan.covering():
         try:
             plan.configure(assignment)
         except ConfigError as error:
             raise _locate(str(error), assignment, file) from None
 
 
-def _locate(message: str, assignment: Assignment, file: _File) -> ConfigError:
+def _locate(message: str, assignment: Assignment, file: SpaceFile) -> ConfigError:
     def mentioned(path: str) -> bool:
         return any(
             path[i + 1 :] in message
@@ -245,9 +175,9 @@ def _locate(message: str, assignment: Assignment, file: _File) -> ConfigError:
 
 
 def _baselines(
-    file: _File, plan: SweepPlan, pinned: Mapping[str, Any]
+    file: SpaceFile, plan: SweepPlan, pinned: Mapping[str, Any]
 ) -> tuple[tuple[Assignment, ...], list[str]]:
-    base = flatten(to_plain(plan.config.experiment))
+    bases = {name: flatten(to_plain(one)) for name, one in plan.experiments.items()}
     baselines, notes = [], []
     for i, values in enumerate(file.section("baselines", list)):
         place = ("baselines", str(i))
@@ -255,7 +185,7 @@ def _baselines(
             raise file.fail(place, f"baseline {i + 1}: expected a mapping of keys to values, got {values!r}")
         values = flatten({str(key): value for key, value in values.items()})
         conflicts = [k for k, v in values.items() if k in pinned and pinned[k] != v]
-        left_out = [k for k in values if k in file.document["space"] and k not in _paths(plan.space)]
+        left_out = [k for k in values if k in file.space and k not in _paths(plan.space)]
         if conflicts:
             notes.append(f"baseline {i + 1} is left out: it needs another {', '.join(conflicts)}")
             continue
@@ -263,7 +193,7 @@ def _baselines(
         problem = plan.space.check_assignment(values)
         if problem:
             raise file.fail(place, f"baseline {i + 1}: {problem}")
-        baselines.append(_complete(plan.space, values, base))
+        baselines.append(_complete(plan.space, values, bases, plan.model_of(values)))
         try:
             plan.configure(baselines[-1])
         except ConfigError as error:
@@ -275,9 +205,11 @@ def _paths(space: SearchSpace) -> set[str]:
     return {p.path for p in space.parameters}
 
 
-def _complete(space: SearchSpace, values: Assignment, base: Mapping[str, Any]) -> Assignment:
-    """Fill what a baseline leaves open with the configuration's own values where the space has them."""
-    complete: Assignment = {}
+def _complete(
+    space: SearchSpace, values: Assignment, bases: Mapping[str, Mapping[str, Any]], model: str
+) -> Assignment:
+    """Fill what a baseline leaves open with its model's own values where the space has them."""
+    base, complete = bases[model], Assignment()
     for parameter in space.parameters:
         if not space.is_active(parameter, complete):
             continue

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from rich.table import Table
 from gisearch.config import to_plain
 from gisearch.search.cluster import trial_resources
 from gisearch.search.effects import parameter_effects
+from gisearch.search.model_options import MODEL
 from gisearch.search.plan import SweepPlan
 from gisearch.search.results import BEST_FOLDER, SweepResults, TrialRow
 from gisearch.tracking.config import TrackingConfig, resolve_uri
@@ -64,9 +66,17 @@ def print_plan(plan: SweepPlan, console: Console) -> None:
     for note in plan.notes:
         console.print(f"note: {note}", style="dim", highlight=False)
     console.print("\nEverything that is not searched:")
-    text = yaml.safe_dump(to_plain(plan.config.experiment), sort_keys=False)
-    console.print(Syntax(text, "yaml", background_color="default") if console.is_terminal else text)
+    for text in _unsearched(plan):
+        console.print(Syntax(text, "yaml", background_color="default") if console.is_terminal else text)
     console.print("dry run: nothing was started.", highlight=False)
+
+
+def _unsearched(plan: SweepPlan) -> Iterator[str]:
+    """Yield the configuration as YAML, and where the model is searched the keys of the further models."""
+    yield yaml.safe_dump(to_plain(plan.config.experiment), sort_keys=False)
+    for name, experiment in plan.experiments.items():
+        if name != plan.config.model.name:
+            yield yaml.safe_dump({"model": to_plain(experiment.model)}, sort_keys=False)
 
 
 def print_results(results: SweepResults, tracking: TrackingConfig, console: Console, top: int = 10) -> None:
@@ -157,8 +167,10 @@ def leaderboard(results: SweepResults, top: int, width: int) -> list[Table]:
     for column in ("", "trial", results.metric, "status", "epochs", "seconds"):
         table.add_column(column, justify="left" if column in ("trial", "status") else "right", no_wrap=True)
     wide = width >= 62 + 13 * len(names)
-    for name in names.values() if wide else ():
-        table.add_column(name, overflow="fold")
+    # Which model it was is worth its place in any terminal.
+    columns = list(names) if wide else [key for key in names if key == MODEL]
+    for key in columns:
+        table.add_column(names[key], overflow="fold")
     for rank, row in enumerate(rows, 1):
         value = "-" if row.value is None else f"{row.value:.4f}"
         cells = [
@@ -169,7 +181,7 @@ def leaderboard(results: SweepResults, top: int, width: int) -> list[Table]:
             str(row.epochs),
             f"{row.seconds:.1f}",
         ]
-        table.add_row(*cells, *([_cell(row, key) for key in names] if wide else []))
+        table.add_row(*cells, *(_cell(row, key) for key in columns))
     if wide:
         return [table]
     fitting = max(1, (width - 2 - max(map(len, names.values()), default=0)) // 15)
@@ -190,13 +202,14 @@ def _cell(row: TrialRow, key: str) -> str:
 def short_names(paths: Sequence[str]) -> Mapping[str, str]:
     """Return the shortest trailing part that tells every path from the others."""
     unique = list(dict.fromkeys(paths))
+    # `enabled` or `name` alone says nothing; what is enabled or named does.
+    told = {path: re.sub(r"\.(enabled|name)$", "", path) for path in unique}
+    ends = list(told.values())
+    told = {path: end if ends.count(end) == 1 else path for path, end in told.items()}
     names = {}
-    for path in unique:
-        parts = path.split(".")
-        for n in range(1, len(parts) + 1):
-            name = ".".join(parts[-n:])
-            if sum(other == name or other.endswith(f".{name}") for other in unique) == 1:
-                break
-        # `enabled` alone says nothing; what is enabled does.
-        names[path] = parts[-2] if name == "enabled" and len(parts) > 1 else name
+    for path, end in told.items():
+        parts = end.split(".")
+        tails = (".".join(parts[-n:]) for n in range(1, len(parts) + 1))
+        clear = (t for t in tails if sum(e == t or e.endswith(f".{t}") for e in told.values()) == 1)
+        names[path] = next(clear, end)
     return names

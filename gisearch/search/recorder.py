@@ -109,7 +109,7 @@ def start_tracking(
     runs = read_runs(folder) if resumed else {"parent": None, "children": {}}
     tracker.start(
         folder.name,
-        {k: v for k, v in flatten(to_plain(plan.config)).items() if isinstance(v, str | int | float | bool)},
+        {k: v for k, v in plan.shared.items() if isinstance(v, str | int | float | bool)},
         collect_provenance(),
         describe(question),
         dataset=question.dataset,

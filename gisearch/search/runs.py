@@ -8,7 +8,7 @@ from pathlib import Path
 from gisearch.composition import parse_overrides
 from gisearch.config import assign, build, flatten, to_plain
 from gisearch.errors import ConfigError, nearest_name
-from gisearch.search.plan import compose_experiment
+from gisearch.search.composing import compose_experiment
 from gisearch.search.results import BEST_FOLDER, TRIALS_FOLDER, find_results, numbered_folder
 from gisearch.training.checkpoint import BEST
 from gisearch.training.experiment import CONFIG_FILE, ExperimentConfig, load_config

@@ -39,7 +39,6 @@ from gisearch.search.trial import run_trial
 from gisearch.tracking.mlflow_tracker import SweepTracker
 from gisearch.tracking.provenance import collect_provenance
 from gisearch.tracking.store import open_store
-from gisearch.training.experiment import build_model
 from gisearch.training.metrics import Objective
 
 _RAY_FOLDER = "ray"
@@ -129,9 +128,13 @@ def _total(plan: SweepPlan) -> int:
 
 
 def _check_against(plan: SweepPlan, dataset: Dataset) -> None:
-    """Build the first configuration's model: networks that the data lacks show before anything starts."""
-    first = plan.baselines[0] if plan.baselines else {}
-    build_model(plan.configure(first), dataset)
+    """Check every model that the space can produce: what the data lacks shows before anything starts."""
+    for model in plan.models():
+        try:
+            model.check(dataset.cell, dataset.target)
+        except DataError as error:
+            which = f"model={model.name}: " if len(plan.experiments) > 1 else ""
+            raise DataError(f"{which}{error}") from None
 
 
 def _tune(

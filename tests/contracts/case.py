@@ -21,6 +21,7 @@ class Case:
         stages: by pattern of a parameter's name, the first stage that reads it.
         lossless: by pattern of a parameter's name, why the training loss does not reach it.
         needs_gradient: False for a model that its own algorithm fits.
+        rounds: False for a model without matrix products, which bfloat16 leaves as it is.
         reaches: the score by target that the model must reach on three batches it may learn by heart.
         lr: the learning rate it does so with.
     """
@@ -32,6 +33,7 @@ class Case:
     stages: Mapping[str, str] = field(default_factory=dict)
     lossless: Mapping[str, str] = field(default_factory=dict)
     needs_gradient: bool = True
+    rounds: bool = True
     reaches: Mapping[str, float] = field(default_factory=dict)
     lr: float = 3e-3
 

@@ -79,18 +79,23 @@ def test_what_padding_holds_does_not_matter(
 def test_names_of_genes_do_not_matter(
     variant: Any, make_model: MakeModel, batch: GenotypeBatch, dataset: Dataset
 ) -> None:
-    """Gene i of the cell is gene to[i] of the relabelled one, with the same embedding."""
-    model, number = make_model(variant), dataset.cell.num_genes
+    """Gene i of the cell is gene to[i] of the relabelled one, with the same embedding.
+
+    In double precision: sums over neighbours come in another order, and what is left of the wild type's
+    pooled genes beside a mutant's is small.
+    """
+    model, number = make_model(variant).double(), dataset.cell.num_genes
     to = np.random.default_rng(0).permutation(number)
-    relabelled = variant.config().build(relabel(dataset.cell, to), dataset.target).eval()
+    relabelled = variant.config().build(relabel(dataset.cell, to), dataset.target).double().eval()
     state = model.state_dict()
     per_gene = [name for name, value in state.items() if value.ndim and value.shape[0] == number]
-    assert per_gene, "a model without gene embeddings could not tell genes apart"
+    # One without gradients may know genes by the cell graph alone.
+    assert per_gene or not variant.case.needs_gradient, "without gene embeddings genes are not told apart"
     back = torch.from_numpy(np.argsort(to))
     relabelled.load_state_dict({n: v[back] if n in per_gene else v for n, v in state.items()})
     renamed = GenotypeBatch(torch.from_numpy(to)[batch.deleted], batch.present)
     expected = model(batch).score
-    torch.testing.assert_close(relabelled(renamed).score, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(relabelled(renamed).score, expected, rtol=1e-9, atol=1e-9)
     # The test could tell: without renaming the genotypes the scores are others.
     assert (relabelled(batch).score - expected).abs().max() > 1e-4
 
@@ -149,15 +154,17 @@ def test_bfloat16_is_close_to_single_precision(
     model.monitor.check()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
     assert torch.corrcoef(torch.stack([rounded.float(), exact]))[0, 1] > 0.95
-    assert not torch.equal(rounded.float(), exact), "autocast did nothing"
+    assert torch.equal(rounded.float(), exact) != variant.case.rounds, "autocast does something"
 
 
 def test_parameters_are_counted_by_component(variant: Any, make_model: MakeModel) -> None:
     model = make_model(variant)
     counts = model.num_parameters()
     total = counts.pop("total")
+    assert sum(counts.values()) == total > 0
+    if not variant.case.needs_gradient:
+        return  # what it counts, its own tests say
     assert total == sum(p.numel() for p in model.parameters())
-    assert sum(counts.values()) == total
     next(model.parameters()).requires_grad_(False)
     assert model.num_parameters()["total"] < total
 

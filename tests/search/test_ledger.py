@@ -11,9 +11,10 @@ import pytest
 from optuna.trial import TrialState
 
 from gisearch.errors import ConfigError
+from gisearch.search.compilation import compile_space
 from gisearch.search.config import SearchConfig
 from gisearch.search.ledger import Handout, Ledger, Outcome, load_study, open_study
-from gisearch.search.space import SearchSpace, canonical, compile_space
+from gisearch.search.space import SearchSpace, canonical
 from gisearch.training.metrics import Objective
 
 BASE = {"depth": 1, "kind": "a", "lr": 0.1, "flag": False, "list": [1]}
@@ -80,7 +81,7 @@ class TestSeeds:
 import json, pathlib
 from gisearch.search.config import SearchConfig
 from gisearch.search.ledger import Ledger, Outcome, open_study
-from gisearch.search.space import compile_space
+from gisearch.search.compilation import compile_space
 from gisearch.training.metrics import Objective
 folder = pathlib.Path("other"); folder.mkdir()
 space, _ = compile_space({MIXED!r}, {BASE!r}, None)

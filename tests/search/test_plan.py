@@ -10,34 +10,11 @@ import yaml
 from gisearch.config import flatten, to_plain
 from gisearch.errors import ConfigError
 from gisearch.resources import find_search_space
-from gisearch.search.plan import SweepPlan, compose_experiment, hydra_value, plan_sweep
+from gisearch.search.composing import compose_experiment, hydra_value
+from gisearch.search.plan import SweepPlan, plan_sweep
 from gisearch.search.yaml_lines import read_yaml
 
 Planner = Callable[..., SweepPlan]
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Planner:
-    """Plan a sweep from a file's text."""
-
-    def make(text: str, *overrides: str) -> SweepPlan:
-        path = tmp_path / "space.yaml"
-        path.write_text(text)
-        return plan_sweep(path, overrides)
-
-    return make
-
-
-@pytest.fixture
-def message(tmp_path: Path, plan: Planner) -> Callable[..., str]:
-    """What is wrong with a file, its folder left out."""
-
-    def find(text: str, *overrides: str) -> str:
-        with pytest.raises(ConfigError) as error:
-            plan(text, *overrides)
-        return str(error.value).replace(f"{tmp_path}/", "")
-
-    return find
 
 
 def with_space(*lines: str) -> str:
@@ -113,14 +90,14 @@ class TestFile:
         assert plan(with_space("trainer.max_epochs: [5, 20, 10]")).max_epochs == 20
 
     def test_its_name_is_the_files_unless_given(self, plan: Planner) -> None:
-        text = with_space("seed: [1, 2]")
+        text = with_space("trainer.accumulate: [1, 2]")
         assert plan(text).config.name == "space"
         assert plan(f"name: it\n{text}").config.name == "it"
 
     def test_a_small_space_says_so(self, plan: Planner) -> None:
         note = "the space holds only 2 configurations: search.exhaustive=true would evaluate each once"
-        assert note in plan(with_space("seed: [1, 2]")).notes
-        exhaustive = plan(with_space("seed: [1, 2]"), "search.exhaustive=true")
+        assert note in plan(with_space("trainer.accumulate: [1, 2]")).notes
+        exhaustive = plan(with_space("trainer.accumulate: [1, 2]"), "search.exhaustive=true")
         assert "exhaustive: every one of the 2 configurations is evaluated once" in exhaustive.notes
 
     def test_open_values_of_a_baseline_are_the_configurations(self, plan: Planner) -> None:
@@ -156,9 +133,9 @@ BAD = [
     ("name: x\n", "space.yaml: the key 'space' is missing; expected the parameters to search."),
     ("name: x\nspacee: {}\n", "space.yaml, line 2: unknown key 'spacee'. Did you mean 'space'?"),
     ("space: [1]\n", "space.yaml, line 1: expected a mapping, got [1]."),
-    ("space: {seed: [1]}\nbase: model\n", "space.yaml, line 2: expected a list, got 'model'."),
+    ("space: {trainer.accumulate: [1]}\nbase: model\n", "space.yaml, line 2: expected a list, got 'model'."),
     (
-        "space: {seed: [1]}\nbase:\n  - model=dango_gi\n  - x\n",
+        "space: {trainer.accumulate: [1]}\nbase:\n  - model=dango_gi\n  - x\n",
         "space.yaml, line 4: expected overrides such as model=dango_gi, got 'x'.",
     ),
     ("name: [\nspace:\n", "space.yaml, line 3: not valid YAML: expected the node content"),
@@ -169,8 +146,8 @@ BAD = [
     ),
     ("name: \x07\n", "space.yaml: not valid YAML: "),
     (
-        "space:\n  seed: [1]\n  trainer.batch_size: [8]\n  seed: [2]\n",
-        "space.yaml, line 4: the key 'seed' is given twice (first in line 2).",
+        "space:\n  optimizer.lr: [1]\n  trainer.batch_size: [8]\n  optimizer.lr: [2]\n",
+        "space.yaml, line 4: the key 'optimizer.lr' is given twice (first in line 2).",
     ),
     (
         with_space("model.encoder.num_layer: [1, 2]"),
@@ -182,7 +159,7 @@ BAD = [
         "space.yaml, line 3: 'optimizer' is a section, not a value; expected one of optimizer.lr, optimizer.",
     ),
     (
-        with_space("seed: [1]", "optimizer.lr: {float: [1, 0.1]}"),
+        with_space("trainer.accumulate: [1]", "optimizer.lr: {float: [1, 0.1]}"),
         "space.yaml, line 4: optimizer.lr: impossible range: low 1 must be below high 0.1.",
     ),
     (
@@ -207,32 +184,36 @@ BAD = [
         "space.yaml, line 3: model.combination: expected 'gating'",
     ),
     (
-        f"{with_space('seed: [1, 2]')}baselines:\n  - seed: 1\n  - sed: 1\n",
-        "space.yaml, line 6: baseline 2: 'sed' is not in the space. Did you mean 'seed'?",
+        with_space("trainer.accumulate: [1, 2]")
+        + "baselines:\n  - trainer.accumulate: 1\n  - trainer.acumulate: 1\n",
+        "space.yaml, line 6: baseline 2: 'trainer.acumulate' is not in the space. "
+        "Did you mean 'trainer.accumulate'?",
     ),
     (
-        f"{with_space('seed: [1, 2]')}baselines:\n  - seed: 3\n",
-        "space.yaml, line 5: baseline 1: seed: 3 is outside the space (1, 2).",
+        f"{with_space('trainer.accumulate: [1, 2]')}baselines:\n  - trainer.accumulate: 3\n",
+        "space.yaml, line 5: baseline 1: trainer.accumulate: 3 is outside the space (1, 2).",
     ),
     (
-        f"{with_space('seed: [1, 2]')}baselines: [7]\n",
+        f"{with_space('trainer.accumulate: [1, 2]')}baselines: [7]\n",
         "space.yaml, line 4: baseline 1: expected a mapping of keys to values, got 7.",
     ),
     (
-        with_space("trainer.max_epochs: [2, 3]", "seed: {choice: [1], when: {trainer.max_epochs: 2}}")
-        + "baselines:\n  - {seed: 1, trainer.max_epochs: 3}\n",
-        "space.yaml, line 6: baseline 1: seed does not exist where trainer.max_epochs is 3.",
+        with_space(
+            "trainer.max_epochs: [2, 3]", "trainer.accumulate: {choice: [1], when: {trainer.max_epochs: 2}}"
+        )
+        + "baselines:\n  - {trainer.accumulate: 1, trainer.max_epochs: 3}\n",
+        "space.yaml, line 6: baseline 1: trainer.accumulate does not exist where trainer.max_epochs is 3.",
     ),
     (
-        f"{with_space('seed: [1, 2]')}search: {{trails: 3}}\n",
+        f"{with_space('trainer.accumulate: [1, 2]')}search: {{trails: 3}}\n",
         "unknown key 'search.trails' on the command line. Did you mean 'trials'?",
     ),
     (
-        with_space("seed: {int: [1, 2]}", "optimizer.lr: {float: [0.1, 0.2]}")
+        with_space("trainer.accumulate: {int: [1, 2]}", "optimizer.lr: {float: [0.1, 0.2]}")
         + "search: {exhaustive: true}\n",
         "space.yaml, line 4: optimizer.lr: search.exhaustive needs a finite space; give the range a step.",
     ),
-    (f"name: a b\n{with_space('seed: [1]')}", "name: "),
+    (f"name: a b\n{with_space('trainer.accumulate: [1]')}", "name: "),
 ]
 
 
@@ -241,6 +222,15 @@ def test_bad_files_say_what_and_where(message: Callable[..., str], text: str, ex
     found = message(text)
     assert found == expected or (len(expected) < len(found) and found.startswith(expected))
     assert "\n" not in found
+
+
+@pytest.mark.parametrize("path", ["data.seed", "seed", "objective.metric"])
+def test_what_a_sweep_holds_equal_cannot_be_searched(path: str, message: Callable[..., str]) -> None:
+    found = message(with_space("optimizer.lr: [0.1]", f"{path}: [0, 1]"))
+    assert found == (
+        f"space.yaml, line 4: {path}: a sweep holds {path.partition('.')[0]!r} equal for all trials, so that "
+        "they can be compared; expected a key of model, optimizer or trainer."
+    )
 
 
 class TestCombinations:
@@ -253,7 +243,11 @@ class TestCombinations:
 
     def test_one_pair_that_does_not_fit(self, message: Callable[..., str], plan: Planner) -> None:
         found = message(
-            with_space("model.hidden_dim: [48, 32]", "model.encoder.num_heads: [6]", "seed: {int: [1, 9]}")
+            with_space(
+                "model.hidden_dim: [48, 32]",
+                "model.encoder.num_heads: [6]",
+                "trainer.accumulate: {int: [1, 9]}",
+            )
         )
         assert "model.hidden_dim=32" in found
         assert "model.encoder.num_heads=6" in found
@@ -265,7 +259,8 @@ class TestCombinations:
 
     def test_the_pair_is_found_in_a_large_space(self, message: Callable[..., str]) -> None:
         others = [
-            f"{key}: [1, 2, 3, 4, 5, 6]" for key in ("seed", "trainer.max_epochs", "trainer.batch_size")
+            f"{key}: [1, 2, 3, 4, 5, 6]"
+            for key in ("trainer.accumulate", "trainer.max_epochs", "trainer.batch_size")
         ]
         found = message(with_space("model.hidden_dim: [48, 32]", "model.encoder.num_heads: [4, 6]", *others))
         assert "model.hidden_dim=32" in found
@@ -275,7 +270,8 @@ class TestCombinations:
 def test_a_missing_file_gets_the_nearest_shipped_name() -> None:
     with pytest.raises(ConfigError) as error:
         find_search_space("dango_g.yaml")
-    assert str(error.value).startswith("no search-space file 'dango_g.yaml'; shipped with gisearch: dango_gi")
+    assert str(error.value).startswith("no search-space file 'dango_g.yaml'; shipped with gisearch: ")
+    assert " dango_gi" in str(error.value)
     assert str(error.value).endswith(" Did you mean 'dango_gi'?")
 
 

@@ -10,6 +10,7 @@ import yaml
 from rich.console import Console
 
 from gisearch.errors import ConfigError
+from gisearch.search.compilation import compile_space
 from gisearch.search.config import SearchConfig
 from gisearch.search.effects import omega_squared, parameter_effects
 from gisearch.search.housekeeping import Housekeeper
@@ -24,7 +25,6 @@ from gisearch.search.results import (
     read_runs,
     write_runs,
 )
-from gisearch.search.space import compile_space
 from gisearch.training.metrics import Objective
 
 

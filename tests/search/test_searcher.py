@@ -20,8 +20,12 @@ from gisearch.training.metrics import Objective
 
 SPACE = """
 base: [model=dango_gi, data=demo_tiny]
-space: {seed: [1, 2, 3, 4, 5, 6]}
-baselines: [{seed: 1}, {seed: 2}, {seed: 3}, {seed: 4}]
+space: {trainer.accumulate: [1, 2, 3, 4, 5, 6]}
+baselines:
+  - {trainer.accumulate: 1}
+  - {trainer.accumulate: 2}
+  - {trainer.accumulate: 3}
+  - {trainer.accumulate: 4}
 search: {trials: 4}
 """
 
@@ -125,7 +129,7 @@ def test_a_configuration_that_does_not_fit_is_recorded_and_passed_over(searcher:
     whole = searcher.plan
 
     def configure(assignment: Mapping[str, Any], seed: int | None = None) -> Any:
-        if assignment["seed"] == 1:
+        if assignment["trainer.accumulate"] == 1:
             raise ConfigError("it does not fit.")
         return whole.configure(assignment, seed)
 

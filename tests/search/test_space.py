@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gisearch.errors import ConfigError
+from gisearch.search.compilation import Branches, compile_space
+from gisearch.search.covering import covering_assignments
 from gisearch.search.domains import Choice, Range, parse_domain, same
-from gisearch.search.space import SearchSpace, canonical, compile_space, covering_assignments
+from gisearch.search.space import SearchSpace, canonical
 
 
 def fail(key: str, message: str) -> ConfigError:
@@ -209,6 +211,19 @@ class TestCompile:
         circle = str(error.value).replace("b: the conditions form a circle: b -> a -> b", message)
         assert (circle if "circle" in message else str(error.value)) == message
 
+    def test_the_part_with_one_value(self) -> None:
+        spec = {
+            "a": [1, 2],
+            "b": {"choice": [1, 2], "when": {"a": 1}},
+            "d": {"choice": [3], "when": {"a": 2}},
+        }
+        space = compiled({**spec, "c": {"choice": [1, 2], "when": {"b": 2}}, "e": [7]})
+        everything = list(space.enumerate())
+        for value in (1, 2):
+            part = list(space.given("a", value).enumerate())
+            assert part == [values for values in everything if values["a"] == value]
+        assert [p.path for p in space.given("a", 2).parameters] == ["a", "e", "d"]
+
     def test_check_assignment(self) -> None:
         space = compiled(
             {"alpha": [1, 2], "beta": {"int": [1, 4], "when": {"alpha": 1}}}, {"alpha": 1, "beta": 1}
@@ -222,6 +237,78 @@ class TestCompile:
     def test_canonical_does_not_depend_on_order(self) -> None:
         assert canonical({"a": 1, "b": [1, 2]}) == canonical({"b": [1, 2], "a": 1})
         assert canonical({"a": True}) != canonical({"a": 1})
+
+
+class TestBranches:
+    """Paths that exist under some values of another key."""
+
+    BASES = {  # noqa: RUF012
+        "one": {"name": "one", "a": 1, "b": 5, "both": 0},
+        "two": {"name": "two", "c": 1, "b": 6, "both": 0},
+        "three": {"name": "three", "both": 0},
+    }
+    NAME = {"name": ["one", "two", "three"]}  # noqa: RUF012
+
+    def compiled(self, spec: dict[str, Any], **pinned: Any) -> tuple[SearchSpace, list[str]]:
+        branches = Branches("name", self.BASES)
+        base = self.BASES[pinned.get("name", "one")]
+        return compile_space({**spec, **self.NAME}, base, fail, pinned, branches)
+
+    def test_a_parameter_exists_in_the_branches_that_have_it(self) -> None:
+        space, notes = self.compiled({"a": [1, 2], "b": [1], "both": [0, 1]})
+        assert {p.path: p.when for p in space.parameters} == {
+            "name": {},
+            "a": {"name": ("one",)},
+            "b": {"name": ("one", "two")},
+            "both": {},
+        }
+        assert notes == []
+
+    def test_conditions_on_what_is_not_searched_hold_in_some_branches(self) -> None:
+        space, _ = self.compiled({"both": {"choice": [1, 2], "when": {"b": 6}}})
+        assert space["both"].when == {"name": ("two",)}
+        space, _ = self.compiled({"both": {"choice": [1, 2], "when": {"b": [5, 6]}}})
+        assert space["both"].when == {"name": ("one", "two")}
+
+    def test_conditions_that_are_given_are_narrowed(self) -> None:
+        spec = {"both": {"choice": [1, 2], "when": {"b": [5, 6], "name": ["two", "three"]}}}
+        assert self.compiled(spec)[0]["both"].when == {"name": ("two",)}
+
+    def test_a_condition_on_a_parameter_of_another_branch_goes_with_it(self) -> None:
+        space, _ = self.compiled({"a": [1, 2], "both": {"choice": [1, 2], "when": {"a": 1}}})
+        found = [values for values in space.enumerate() if "both" in values]
+        assert found == [{"name": "one", "a": 1, "both": value} for value in (1, 2)]
+
+    def test_a_pinned_branch(self) -> None:
+        space, notes = self.compiled({"a": [1, 2], "c": [1, 2], "both": [0, 1]}, name="two")
+        assert {p.path for p in space.parameters} == {"c", "both"}
+        assert notes == [
+            'name is fixed to "two" by the command line',
+            'a is left out: name is "two"',
+        ]
+
+    @pytest.mark.parametrize(
+        ("spec", "message"),
+        [
+            (
+                {"a": {"choice": [1], "when": {"name": ["one", "three"]}}},
+                'a: name "three" has no such key; "one" has',
+            ),
+            (
+                {"a": {"choice": [1], "when": {"c": 1}}},
+                "a: the condition can never hold: no name has both it and c",
+            ),
+            (
+                {"both": {"choice": [1], "when": {"b": 9}}},
+                "both: the condition can never hold: b is not searched",
+            ),
+            ({"d": [1]}, "d: unknown parameter path 'd'"),
+        ],
+    )
+    def test_impossible(self, spec: dict[str, Any], message: str) -> None:
+        with pytest.raises(ConfigError) as error:
+            self.compiled(spec)
+        assert str(error.value).startswith(message)
 
 
 @st.composite

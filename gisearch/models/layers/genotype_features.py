@@ -128,7 +128,8 @@ class GeneRules(nn.Module):
 
 
 def _pair_columns(batch: GenotypeBatch) -> tuple[Tensor, Tensor]:
-    first, second = torch.triu_indices(*[batch.deleted.shape[1]] * 2, 1, device=batch.deleted.device)
+    number = batch.deleted.shape[1]
+    first, second = torch.triu_indices(number, number, 1, device=batch.deleted.device)
     return first, second
 
 

@@ -92,36 +92,40 @@ class TreeEnsemble(nn.Module):
         # Every inner node makes one leaf more of the tree's first.
         return inner + len(self)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, first: int = 0) -> Tensor:
         """Return the score of every row, float64 [B].
 
         Args:
             x: features, float64 [B, F]; NaN where missing.
+            first: the tree to begin with; the offset belongs to tree 0.
         """
-        if not len(self) or not len(x):
-            return self.offset.expand(len(x))
-        size = max(1, _BLOCK // len(self))
-        return self.offset + torch.cat([self._leaves(rows).sum(1) for rows in x.split(size)])
+        score = x.new_zeros(len(x)) if first else self.offset.expand(len(x))
+        if first >= len(self) or not len(x):
+            return score
+        tables = self._tables(first, x.shape[1])
+        size = max(1, _BLOCK // (len(self) - first))
+        return score + torch.cat([_follow(rows, *tables) for rows in x.split(size)])
 
-    def _leaves(self, x: Tensor) -> Tensor:
-        """Follow every row through every tree: the values of the leaves, [B, T]."""
-        root = torch.arange(len(self), device=x.device) * self.max_nodes
-        # A damaged number leads to the root; whoever watches the parameters has reported it.
-        last = self.max_nodes - 1
-        left = self.left.nan_to_num(0.0).clamp(0, last).long().flatten()
-        right = self.right.nan_to_num(0.0).clamp(0, last).long().flatten()
-        feature = self.feature.nan_to_num(0.0).clamp(0, x.shape[1] - 1).long().flatten()
-        threshold, missing_left = self.threshold.flatten(), self.missing_left.flatten() > 0.5
-        node = root.expand(len(x), -1)
-        # A path has fewer steps than there are nodes.
-        for _ in range(self.max_nodes):
-            asked = x.gather(1, feature[node])
-            goes_left = torch.where(asked.isnan(), missing_left[node], asked <= threshold[node])
-            following = root + torch.where(goes_left, left[node], right[node])
-            if torch.equal(following, node):
-                break
-            node = following
-        return self.value.flatten()[node]
+    def _tables(self, first: int, num_features: int) -> tuple[Tensor, ...]:
+        """Return what a node asks and where it leads, [2 T M] and [T M], nodes numbered through all trees."""
+        trees = len(self) - first
+        root = (torch.arange(trees, device=self.value.device) * self.max_nodes).unsqueeze(1)
+
+        def whole(values: Tensor, last: int) -> Tensor:
+            # A damaged number leads to the root; whoever watches the parameters has reported it.
+            return values[first:].nan_to_num(0.0).clamp(0, last).long()
+
+        # Right children first: a node's number plus the answer, 1 for left, is the place of its child.
+        children = [whole(side, self.max_nodes - 1) + root for side in (self.right, self.left)]
+        feature = whole(self.feature, num_features - 1).flatten()
+        return (
+            torch.stack(children, dim=-1).flatten(),
+            feature,
+            self.threshold[first:].flatten(),
+            self.missing_left[first:].flatten() > 0.5,
+            self.value[first:].flatten(),
+            root.squeeze(1),
+        )
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         for name in _COLUMNS:
@@ -129,3 +133,31 @@ class TreeEnsemble(nn.Module):
             if loaded is not None and loaded.shape[1:] == getattr(self, name).shape[1:]:
                 self._set(name, torch.empty_like(loaded, device=self.offset.device))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _follow(
+    x: Tensor,
+    children: Tensor,
+    feature: Tensor,
+    threshold: Tensor,
+    missing_left: Tensor,
+    value: Tensor,
+    root: Tensor,
+) -> Tensor:
+    """Follow every row through every tree; return the sum of the leaves' values, [B]."""
+    node = root.repeat(len(x))
+    row = torch.arange(len(x), device=x.device).repeat_interleave(len(root))
+    width, flat = x.shape[1], x.flatten()
+    going = torch.arange(len(node), device=x.device)
+    # Paths differ much in length: only those that have not ended are followed. None has more steps than
+    # a tree has nodes.
+    for _ in range(len(feature) // len(root)):
+        here = node[going]
+        asked = flat[row[going] * width + feature[here]]
+        goes_left = torch.where(asked.isnan(), missing_left[here], asked <= threshold[here])
+        following = children[2 * here + goes_left.long()]
+        node[going] = following
+        going = going[following != here]
+        if not len(going):
+            break
+    return value[node].view(len(x), -1).sum(1)

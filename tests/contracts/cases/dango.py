@@ -9,12 +9,7 @@ CASE = Case(
     base={"hidden_dim": 16, "schedule.name": "linear_until_flipped"},
     alternatives={
         "networks": [["physical"], ["regulatory", "physical"]],
-        # These act on the training loss and never on a score: tests/models/test_dango.py has their effects.
-        "reconstruction.lambdas": [],
-        "reconstruction.uncertain_lambda": [],
-        "reconstruction.default_lambda": [],
-        "schedule.name": [],
-        "schedule.transition_epochs": [],
+        "reconstruction.lambdas": [{"physical": 0.5}],
     },
     gradientless={
         r"pretrain\.reconstruction\..*": "the reconstruction is a loss of its own; no score depends on it",

@@ -19,18 +19,11 @@ STAGES = {
     r"fitness_head\..*": "fitness_head",
     r"(perturbed|interaction_head)\..*": "interaction_head",
 }
-# Weights of losses change what is learnt and no score: tests/models/test_hetero_cell.py has their effects.
-IN_THE_LOSS: dict[str, list[Any]] = {
-    "losses.distribution": [],
-    "losses.contrast": [],
-    "losses.cell": [],
-    "losses.temperature": [],
-}
 NETWORKS: dict[str, list[Any]] = {"encoder.networks": [["physical"], ["regulatory", "physical"]]}
 
 CASE = Case(
     base={"hidden_dim": 16},
-    alternatives={**NETWORKS, **IN_THE_LOSS, "interaction_head.dropout": []},
+    alternatives=NETWORKS,
     gradientless={**NOT_FOR_FITNESS, **SHIFTS},
     stages=STAGES,
 )

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from tests.contracts.case import Case
-from tests.contracts.cases.hetero_cell import IN_THE_LOSS, NETWORKS, NOT_FOR_FITNESS, SHIFTS, STAGES
+from tests.contracts.cases.hetero_cell import NETWORKS, NOT_FOR_FITNESS, SHIFTS, STAGES
 
 CASE = Case(
     base={"hidden_dim": 16},
-    # Neither the move between two losses nor the predictor of interactions changes a score of fitness:
-    # tests/models/test_hetero_cell_bipartite.py has their effects.
-    alternatives={
-        **NETWORKS,
-        **IN_THE_LOSS,
-        "transition_epochs": [],
-        "interaction_predictor.num_heads": [],
-        "interaction_predictor.dropout": [],
-    },
+    # Where fitness is asked for, as the contracts do, nothing moves from fitness to the interaction:
+    # tests/models/test_hetero_cell_bipartite.py asks for the interaction.
+    alternatives={**NETWORKS, "transition_epochs": []},
     gradientless={
         **NOT_FOR_FITNESS,
         **SHIFTS,
