@@ -64,7 +64,7 @@ def test_dry_run_shows_the_configuration(tmp_path: Path, capsys: pytest.CaptureF
             ["model.hiden_dim=3"],
             "unknown key 'model.hiden_dim' on the command line. Did you mean 'hidden_dim'?",
         ),
-        (["model=dango"], "model=dango: unknown option; expected one of "),
+        (["model=dang"], "model=dang: unknown option; expected one of "),
         (
             ["hidden_dim"],
             "cannot read 'hidden_dim': expected key=value, such as model.hidden_dim=32 or data=demo.",

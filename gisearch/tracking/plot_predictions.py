@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,48 @@ def predicted_against_true(
             inside = float(np.mean(np.abs(x - y) <= s))
             detail += f" Bars: one predicted standard deviation; {inside:.0%} of the measurements lie within."
         titled(figure, metric, detail)
+        return figure
+
+
+def interval_coverage(true: npt.ArrayLike, predicted: npt.ArrayLike, std: npt.ArrayLike) -> Any:
+    """Draw the share of measurements within each central interval of the predicted Gaussians.
+
+    Args:
+        true: measured values, [B]; rows with NaN are left out.
+        predicted: predicted means, [B], in the same unit.
+        std: predicted standard deviations, [B], in the same unit.
+
+    Returns:
+        A matplotlib figure.
+    """
+    y, mean, spread = (np.asarray(values, float) for values in (true, predicted, std))
+    kept = np.isfinite(y) & np.isfinite(mean) & (spread > 0)
+    y, mean, spread = y[kept], mean[kept], spread[kept]
+    with style():
+        figure = new_figure(5.6, 5.7)
+        if not len(y):
+            note_nothing(figure, "Nothing was both measured and predicted with a spread.")
+            titled(figure, "Coverage of the predicted intervals")
+            return figure
+        # The central interval that just reaches a measurement, as a probability.
+        reached = np.sort([math.erf(z / math.sqrt(2)) for z in np.abs(y - mean) / spread])
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (5, 3)), zorder=1)
+        axes.step(
+            np.r_[0, reached, 1], np.r_[0, np.arange(1, len(y) + 1) / len(y), 1], color=BLUE, where="post"
+        )
+        axes.set_xlabel("nominal probability of the interval")
+        axes.set_ylabel("share of measurements within")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+        axes.set_aspect("equal")
+        light_grid(axes, "both")
+        half, most = (float(np.mean(reached <= nominal)) for nominal in (0.5, 0.9))
+        titled(
+            figure,
+            f"{most:.0%} of the measurements lie within their 90 % interval",
+            f"{half:.0%} lie within their 50 % interval, of {len(y):,}. Dashed: nominal.",
+        )
         return figure
 
 

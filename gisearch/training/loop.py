@@ -22,7 +22,7 @@ from gisearch.models.base import FittedModel, Model
 from gisearch.models.batch import GenotypeBatch
 from gisearch.seeding import child_seed
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
-from gisearch.training.metrics import Objective, is_measurable, load_metrics, score
+from gisearch.training.metrics import Objective, calibration, is_measurable, load_metrics, score
 from gisearch.training.optimizer import OptimizerConfig
 from gisearch.training.target import TargetScale, training_targets
 
@@ -189,9 +189,11 @@ class Trainer:
     def evaluate(self, part: str) -> dict[str, float]:
         """Return loss and metrics of one part of the split as ``<part>/<metric>``."""
         batch, measured = self.data[part]
-        predicted, _ = self.predict(batch)
+        predicted, std = self.predict(batch)
         labels = measured.cpu()
         metrics = score(self.scale.kind, predicted, labels)
+        if std is not None:
+            metrics |= calibration(predicted, std, labels)
         metrics["loss"] = self._loss_of(predicted, labels)
         return {f"{part}/{name}": value for name, value in metrics.items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -17,6 +18,9 @@ METRICS: dict[str, dict[str, Literal["max", "min"]]] = {
     "regression": {"pearson": "max", "spearman": "max", "rmse": "min", "r2": "max", "loss": "min"},
     "binary": {"auroc": "max", "average_precision": "max", "loss": "min"},
 }
+
+# Coverage metrics by name, and half the width of their nominal interval in standard deviations of a Gaussian.
+COVERAGES: dict[str, float] = {"coverage_50": 0.6744897501960817, "coverage_90": 1.6448536269514722}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -116,6 +120,30 @@ def score(kind: str, predicted: Tensor, measured: Tensor) -> dict[str, float]:
         "spearman": 0.0 if constant else pearson_corrcoef(_ranks(predicted), _ranks(measured)).item(),
         "rmse": (mean_squared_error(predicted, measured, squared=False) * spread).item(),
         "r2": r2_score(predicted, measured).item(),
+    }
+
+
+def calibration(predicted: Tensor, std: Tensor, measured: Tensor) -> dict[str, float]:
+    """Return how well predicted Gaussians describe the measurements; for models that predict a spread.
+
+    ``coverage_50`` and ``coverage_90`` are the shares of measurements within the central 50 % and 90 %
+    intervals, ``mean_std`` the mean predicted standard deviation, and ``crps`` the mean continuous ranked
+    probability score (Gneiting and Raftery 2007), in label units, less is better; of predictions without
+    spread it is the mean absolute error. They are recorded and are no objectives: not every model has them.
+
+    Args:
+        predicted: predicted means in label units, [n].
+        std: predicted standard deviations in label units, [n].
+        measured: the labels, [n].
+    """
+    error, spread = (measured - predicted).double(), std.double().clamp_min(1e-12)
+    z = error / spread
+    density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
+    crps = spread * (z * (2 * torch.special.ndtr(z) - 1) + 2 * density - 1 / math.sqrt(math.pi))
+    return {
+        **{name: (z.abs() <= reach).double().mean().item() for name, reach in COVERAGES.items()},
+        "mean_std": std.double().mean().item(),
+        "crps": crps.mean().item(),
     }
 
 

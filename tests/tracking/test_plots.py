@@ -11,6 +11,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from gisearch.tracking.plot_axis import build_axis, merged_order, short_names
+from gisearch.tracking.plot_predictions import interval_coverage
 from gisearch.tracking.plots import (
     Curve,
     choice_effects,
@@ -152,6 +153,17 @@ def test_predictions_report_fit_and_coverage() -> None:
     assert figure.axes[0].get_xlim() == figure.axes[0].get_ylim()
 
 
+def test_interval_coverage_counts_what_lies_within() -> None:
+    """Errors of 0.5, 1 and 2 standard deviations: within the central 38 %, 68 % and 95 %."""
+    figure = interval_coverage([0.5, 2.0, 4.0, np.nan], [0.0, 0.0, 0.0, 0.0], [1.0, 2.0, 2.0, 1.0])
+    shown = texts(figure)
+    assert "67% of the measurements lie within their 90 % interval" in shown
+    assert "33% lie within their 50 % interval, of 3." in shown
+    nominal, share = figure.axes[0].lines[1].get_data()
+    np.testing.assert_allclose(nominal[1:-1], [0.3829, 0.6827, 0.9545], atol=1e-4)
+    np.testing.assert_allclose(share[1:-1], [1 / 3, 2 / 3, 1.0])
+
+
 def test_areas_agree_with_scikit_learn_ties_included() -> None:
     rng = np.random.default_rng(1)
     true = (rng.random(500) < 0.3).astype(float)
@@ -170,6 +182,7 @@ def test_areas_agree_with_scikit_learn_ties_included() -> None:
         lambda: parameter_importance({}),
         lambda: choice_effects([{"a": "x"}], [1.0], "val/pearson", "max"),
         lambda: predicted_against_true([np.nan], [1.0], "Pearson"),
+        lambda: interval_coverage([1.0], [1.0], [0.0]),
         lambda: score_distribution_by_class([1, 1], [0.2, 0.3]),
     ],
 )

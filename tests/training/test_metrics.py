@@ -12,7 +12,14 @@ from sklearn.metrics import average_precision_score, r2_score, roc_auc_score, ro
 
 from gisearch.data.dataset import Target
 from gisearch.errors import ConfigError
-from gisearch.training.metrics import METRICS, Objective, ObjectiveConfig, score, score_subgroups
+from gisearch.training.metrics import (
+    METRICS,
+    Objective,
+    ObjectiveConfig,
+    calibration,
+    score,
+    score_subgroups,
+)
 
 REGRESSION, BINARY = Target("gene_interaction", "regression"), Target("strong_negative", "binary")
 
@@ -100,6 +107,39 @@ def test_a_subgroup_of_one_class_is_left_out() -> None:
     found = score_subgroups("binary", torch.tensor([0.1, 0.8, 0.3, 0.9]), measured, groups)
     assert set(found) == {"mixed/auroc", "mixed/average_precision"}
     assert found["mixed/auroc"] == 1.0
+
+
+def test_a_true_spread_is_calibrated_and_a_false_one_is_not() -> None:
+    rng = np.random.default_rng(0)
+    std = torch.tensor(rng.uniform(0.02, 0.1, size=50_000))
+    predicted = torch.tensor(rng.normal(size=50_000))
+    measured = predicted + std * torch.tensor(rng.normal(size=50_000))
+    found = calibration(predicted, std, measured)
+    assert found["coverage_50"] == pytest.approx(0.5, abs=0.01)
+    assert found["coverage_90"] == pytest.approx(0.9, abs=0.01)
+    assert found["mean_std"] == pytest.approx(0.06, abs=1e-3)
+    narrow, wide = calibration(predicted, std / 2, measured), calibration(predicted, std * 2, measured)
+    assert narrow["coverage_90"] < 0.65
+    assert wide["coverage_50"] > 0.75
+    # A proper score: the true spread beats both.
+    assert found["crps"] < min(narrow["crps"], wide["crps"])
+
+
+@pytest.mark.parametrize(("mean", "std", "measured"), [(0.2, 0.5, -0.7), (1.0, 0.05, 1.02), (0.0, 2.0, 0.0)])
+def test_crps_is_the_integral_that_defines_it(mean: float, std: float, measured: float) -> None:
+    from scipy.stats import norm
+
+    grid = np.linspace(mean - 12 * std, mean + 12 * std, 400_001)
+    integrand = (norm.cdf(grid, mean, std) - (grid >= measured)) ** 2
+    expected = float(integrand.sum() * (grid[1] - grid[0]))
+    found = calibration(torch.tensor([mean]), torch.tensor([std]), torch.tensor([measured]))["crps"]
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_predictions_without_any_spread_score_their_error() -> None:
+    found = calibration(torch.tensor([0.0, 1.0]), torch.zeros(2), torch.tensor([0.5, 1.0]))
+    assert found["crps"] == pytest.approx(0.25)
+    assert found["coverage_90"] == 0.5
 
 
 @pytest.mark.parametrize(
