@@ -71,3 +71,18 @@ def test_bad_input(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (sweep / "sweep.yaml").unlink()
     assert run(report.main, ["study"]) == 2
     assert capsys.readouterr().err == "error: results/study holds no sweep: it has no sweep.yaml.\n"
+
+
+def test_predictions_with_a_spread_are_drawn_with_their_coverage(sweep: Path) -> None:
+    best = sweep / "best"
+    best.mkdir(exist_ok=True)
+    rows = [f"{0.1 * i:.2f},{0.1 * i + 0.02:.2f}," for i in range(12)]
+    table = best / "predictions.csv"
+    table.write_text("\n".join(["measured,score,std", *rows]) + "\n")
+    assert run(report.main, [str(sweep)]) == 0
+    drawn = {path.stem for path in (sweep / "plots").iterdir()}
+    assert "predicted_against_true" in drawn
+    assert "interval_coverage" not in drawn, "without a spread there are no intervals"
+    table.write_text("\n".join(["measured,score,std", *(f"{row}0.05" for row in rows)]) + "\n")
+    assert run(report.main, [str(sweep)]) == 0
+    assert "interval_coverage" in {path.stem for path in (sweep / "plots").iterdir()}

@@ -70,9 +70,12 @@ def _prediction_figure(results: SweepResults) -> Mapping[str, Any]:
     std = [float(row["std"]) for row in table] if table and table[0]["std"] else None
     best = results.best
     text = "" if best is None else f"{results.metric} = {best.value:.3f}"
-    return {
+    found = {
         "predicted_against_true": plots.predicted_against_true(measured, score, text, label=label, std=std)
     }
+    if std is not None:
+        found["interval_coverage"] = plots.interval_coverage(measured, score, std)
+    return found
 
 
 def _save(figure: Any, path: Path) -> Path:

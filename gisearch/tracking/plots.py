@@ -6,12 +6,17 @@ Each function returns a matplotlib figure; :func:`save` writes it as PNG.
 from gisearch.tracking.plot_curves import Curve, learning_curves
 from gisearch.tracking.plot_parallel import parallel_coordinates
 from gisearch.tracking.plot_parameters import choice_effects, parameter_importance
-from gisearch.tracking.plot_predictions import predicted_against_true, score_distribution_by_class
+from gisearch.tracking.plot_predictions import (
+    interval_coverage,
+    predicted_against_true,
+    score_distribution_by_class,
+)
 from gisearch.tracking.plot_style import save
 
 __all__ = [
     "Curve",
     "choice_effects",
+    "interval_coverage",
     "learning_curves",
     "parallel_coordinates",
     "parameter_importance",
