@@ -129,6 +129,8 @@ def _explain(error: Exception, overrides: Sequence[str], nodes: Mapping[str, Any
     if match := re.search(r"Could not override '([^']+)'", message):
         path = match[1]
         valid = _known_paths(path, overrides, nodes, primary)
+        if path in valid:
+            return f"{path}: the keys of a mapping are given one by one, as in +{path}.KEY=VALUE."
         parent, _, key = path.rpartition(".")
         siblings = [p.rpartition(".")[2] for p in valid if p.rpartition(".")[0] == parent]
         hint = nearest_name(key, siblings) or nearest_name(path, valid)

@@ -64,6 +64,11 @@ def test_dry_run_shows_the_configuration(tmp_path: Path, capsys: pytest.CaptureF
             ["model.hiden_dim=3"],
             "unknown key 'model.hiden_dim' on the command line. Did you mean 'hidden_dim'?",
         ),
+        (
+            ["model=dango", "model.reconstruction.lambdas={physical:0.5}"],
+            "model.reconstruction.lambdas: the keys of a mapping are given one by one, as in "
+            "+model.reconstruction.lambdas.KEY=VALUE.",
+        ),
         (["model=dang"], "model=dang: unknown option; expected one of "),
         (
             ["hidden_dim"],
