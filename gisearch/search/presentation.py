@@ -112,7 +112,9 @@ def print_results(results: SweepResults, tracking: TrackingConfig, console: Cons
         console.print(f"  {path}: {json.dumps(value)}", highlight=False, soft_wrap=True)
     config = results.folder / BEST_FOLDER / CONFIG_FILE
     lines = [f"Saved: {config}", f"Train it again: python -m gisearch.train --config {config}"]
-    lines.append(f"Report: python -m gisearch.report {results.name}")
+    # A name is looked up in the default results folder; elsewhere the sweep's own folder finds it.
+    own = results.folder if results.folder.parent.name != "results" else results.name
+    lines.append(f"Report: python -m gisearch.report {own}")
     if tracking.enabled:
         lines.append(f"Browse: {ui_command(tracking)}")
     console.print("\n" + "\n".join(lines), highlight=False, soft_wrap=True)

@@ -223,6 +223,13 @@ class TestHousekeeping:
 
 
 class TestPresentation:
+    def test_a_sweep_elsewhere_is_named_by_its_folder(self, folder: Path) -> None:
+        moved = folder.parent.parent / "elsewhere" / "study"
+        moved.parent.mkdir()
+        folder.rename(moved)
+        text = self.shown(load_results(moved)).replace("\n", "")
+        assert f"Report: python -m gisearch.report {moved}" in text
+
     def test_short_names(self) -> None:
         assert short_names(["a.b.lr", "c.lr", "c.x", "m.local_predictor.enabled", "lr"]) == {
             "a.b.lr": "b.lr",
@@ -246,7 +253,7 @@ class TestPresentation:
         )
         assert "Best: t0001 with val/pearson = 0.9000 (noise ceiling of the data: 0.9500)" in text
         assert '  model.kind: "b"\n' in text
-        assert "Report: python -m gisearch.report study" in text
+        assert "Report: python -m gisearch.report study\n" in text
         assert "Browse" not in text
         assert "Which choices mattered" in text
 
