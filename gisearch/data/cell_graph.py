@@ -138,6 +138,17 @@ class CellGraph:
             chosen.append(self.networks[name])
         return tuple(chosen)
 
+    def require(self, networks: Iterable[str] | None) -> tuple[Network, ...]:
+        """Return the named networks (all for None), of which there must be one at least.
+
+        Raises:
+            DataError: there is none, or a named one is not in this cell graph.
+        """
+        chosen = self.select(networks)
+        if not chosen:
+            raise DataError("the data has no gene network, which this model needs; expected at least one.")
+        return chosen
+
     def isolated_genes(self) -> npt.NDArray[np.int64]:
         """Return the indices of genes that no network touches, int64 [n]."""
         touched = np.zeros(self.num_genes, dtype=bool)

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from gisearch.config import STRICT
 from gisearch.data.cell_graph import CellGraph, Network
 from gisearch.data.dataset import Target
-from gisearch.errors import DataError
 from gisearch.models.base import BaseModelConfig, Model, Prediction
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.layers.convolution import SAGE
@@ -102,18 +101,7 @@ class DangoConfig(BaseModelConfig):
 
     def check(self, cell: CellGraph, target: Target) -> None:
         """Raise DataError where a network that the configuration names is not in the cell graph."""
-        self.reconstruction.check([network.name for network in self.select(cell)])
-
-    def select(self, cell: CellGraph) -> tuple[Network, ...]:
-        """Return the networks to learn from.
-
-        Raises:
-            DataError: the cell graph has no network, or lacks one that the configuration names.
-        """
-        networks = cell.select(self.networks)
-        if not networks:
-            raise DataError("the data has no gene network; expected at least one to learn embeddings from.")
-        return networks
+        self.reconstruction.check([network.name for network in cell.require(self.networks)])
 
     def build(self, cell: CellGraph, target: Target) -> Dango:
         """Build the model on a cell graph.
@@ -165,7 +153,7 @@ class Dango(Model):
 
     def __init__(self, cell: CellGraph, config: DangoConfig) -> None:
         super().__init__()
-        networks, width = config.select(cell), config.hidden_dim
+        networks, width = cell.require(config.networks), config.hidden_dim
         lambdas = config.reconstruction.check([network.name for network in networks])
         self.config = config
         self.pretrain = DangoPreTrain(networks, cell.num_genes, width, lambdas)

@@ -209,7 +209,7 @@ def test_a_network_that_is_not_there_is_an_error_before_anything_is_built(
 
 
 def test_a_cell_without_networks_is_an_error(tiny_cell: CellGraph) -> None:
-    with pytest.raises(DataError, match="no gene network; expected at least one"):
+    with pytest.raises(DataError, match="no gene network, which this model needs; expected at least one"):
         DangoConfig().check(CellGraph(tiny_cell.names), TARGET)
 
 

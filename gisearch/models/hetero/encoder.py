@@ -55,9 +55,7 @@ class HeteroEncoderConfig:
         Raises:
             DataError: the cell graph has no metabolism, no network, or lacks one that is named.
         """
-        networks = cell.select(self.networks)
-        if not networks:
-            raise DataError("the data has no gene network; expected at least one to encode genes with.")
+        networks = cell.require(self.networks)
         if cell.metabolism is None:
             raise DataError(
                 "the data has no metabolism, which this model encodes; expected data=demo, data=yeast with "

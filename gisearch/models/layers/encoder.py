@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from gisearch.config import STRICT
 from gisearch.data.cell_graph import CellGraph, Network
-from gisearch.errors import DataError
 from gisearch.models.layers.changes import LayerChanges
 from gisearch.models.layers.convolution import (
     GIN,
@@ -71,10 +70,7 @@ class EncoderConfig:
         Raises:
             DataError: the cell graph has no network, or lacks one that the configuration names.
         """
-        networks = cell.select(self.networks)
-        if not networks:
-            raise DataError("the data has no gene network; expected at least one to encode genes with.")
-        return networks
+        return cell.require(self.networks)
 
 
 @plain_dataclass(frozen=True)

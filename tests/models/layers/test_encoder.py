@@ -34,7 +34,7 @@ def test_refuses_a_network_that_is_not_there(tiny_cell: CellGraph) -> None:
 
 
 def test_refuses_a_cell_without_networks(tiny_cell: CellGraph) -> None:
-    with pytest.raises(DataError, match=r"no gene network; expected at least one"):
+    with pytest.raises(DataError, match=r"no gene network, which this model needs; expected at least one"):
         encoder(dataclasses.replace(tiny_cell, networks={}))
 
 
