@@ -38,7 +38,7 @@ from gisearch.search.searcher import LedgerSearcher, Observer
 from gisearch.search.trial import run_trial
 from gisearch.tracking.mlflow_tracker import SweepTracker
 from gisearch.tracking.provenance import collect_provenance
-from gisearch.tracking.store import open_store
+from gisearch.tracking.store import open_store, preload
 from gisearch.training.metrics import Objective
 
 _RAY_FOLDER = "ray"
@@ -73,12 +73,15 @@ def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) 
         GisearchError: data, tracking store or resources do not fit the plan.
     """
     with ThreadPoolExecutor(1) as background:
-        # Importing and opening MLflow takes seconds, as does loading the data: side by side.
-        opening = background.submit(open_store, plan.config.tracking)
+        # Importing MLflow takes seconds, as does loading the data: side by side. Opening the store may create
+        # a database, and comes after the checks.
+        importing = background.submit(preload) if plan.config.tracking.enabled else None
         dataset = load_dataset(plan.config.data)
         objective = Objective.resolve(plan.config.objective, dataset.target)
         _check_against(plan, dataset)
-        store = opening.result()
+        if importing is not None:
+            importing.result()
+    store = open_store(plan.config.tracking)
     resumed = folder is not None
     if folder is None:
         folder = numbered_folder(plan.config.results.dir, plan.config.name)

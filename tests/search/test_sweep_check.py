@@ -13,7 +13,7 @@ from gisearch.search import sweep
 from gisearch.search.plan import SweepPlan
 
 MODELS = """
-base: [data=demo_tiny, model=additive, tracking.enabled=false]
+base: [data=demo_tiny, model=additive]
 space:
   model.name: [additive, dango_gi]
   model.encoder.networks: [[physical], [regulation, physical]]
@@ -23,7 +23,7 @@ baselines:
 
 
 ONE = """
-base: [data=demo_tiny, tracking.enabled=false]
+base: [data=demo_tiny]
 space:
   model.encoder.networks: [[physical], [regulation]]
 baselines:
@@ -55,3 +55,4 @@ def test_a_network_that_only_one_option_needs(
         sweep.run_sweep(made, console=Console(quiet=True))
     assert str(error.value).startswith(start)
     assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "mlflow.db").exists()
