@@ -14,7 +14,7 @@ from gisearch.data.metabolism import Metabolism
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.hetero.encoder import HeteroEncoder, HeteroNodes
 from gisearch.models.hetero.pooling import NodePooling
-from gisearch.models.hetero.rules import GeneRules, LostNodes, deleted_genes
+from gisearch.models.layers.gene_rules import GeneRules, LostNodes, deleted_genes
 from gisearch.models.layers.stages import StageMonitor
 
 HeteroPerturbationName = Literal["index", "masked"]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gisearch.models.hetero.attention import at_least_single
-from gisearch.models.hetero.rules import LostNodes
+from gisearch.models.layers.gene_rules import LostNodes
 from gisearch.models.layers.mlp import mlp
 
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from gisearch.data.cell_graph import CellGraph, Network
-from gisearch.data.metabolism import Metabolism
 from gisearch.models.batch import GenotypeBatch
+from gisearch.models.layers.gene_rules import GeneRules, deleted_genes
 
 _BITS = 64
 # Words of neighbourhoods that are compared at a time, which bounds the memory.
@@ -69,7 +69,9 @@ class GenotypeFeatures(nn.Module):
         per_network = torch.stack([low, mean, high, *shared], dim=-1)
         columns = [present.sum(1, keepdim=True).double(), per_network.transpose(0, 1).flatten(1)]
         if self.rules is not None:
-            columns.append(self.rules(batch).double().unsqueeze(1))
+            disabled = self.rules.disabled(deleted_genes(batch))
+            number = torch.bincount(disabled.genotype, minlength=len(batch))
+            columns.append(number.double().unsqueeze(1))
         return torch.cat(columns, dim=1)
 
     def _both(self, batch: GenotypeBatch) -> Tensor:
@@ -86,45 +88,6 @@ class GenotypeFeatures(nn.Module):
         common = _popcount(self.neighbours[:, a] & self.neighbours[:, b]).sum(-1).double()
         together = self.degree[:, a] + self.degree[:, b] - common
         return linked.double(), common, common / together.clamp_min(1)
-
-
-class GeneRules(nn.Module):
-    """Counts the reactions that a genotype disables, as ``Metabolism.disabled_reactions`` finds them."""
-
-    starts: Tensor
-    complexes: Tensor
-    reaction: Tensor
-    alternatives: Tensor
-
-    def __init__(self, metabolism: Metabolism, num_genes: int) -> None:
-        super().__init__()
-        order = np.argsort(metabolism.complex_genes, kind="stable")
-        owner = np.repeat(np.arange(len(metabolism.complex_reaction)), np.diff(metabolism.complex_offsets))
-        per_gene = np.bincount(metabolism.complex_genes, minlength=num_genes)
-        arrays = {
-            "starts": np.concatenate([[0], np.cumsum(per_gene)]),
-            "complexes": owner[order],
-            "reaction": metabolism.complex_reaction,
-            "alternatives": np.bincount(metabolism.complex_reaction, minlength=len(metabolism.reactions)),
-        }
-        for name, array in arrays.items():
-            self.register_buffer(name, torch.tensor(array, dtype=torch.int64), persistent=False)
-
-    def forward(self, batch: GenotypeBatch) -> Tensor:
-        """Return the number of disabled reactions, int64 [B]."""
-        row, column = batch.present.nonzero(as_tuple=True)
-        gene = batch.deleted[row, column]
-        count = self.starts[gene + 1] - self.starts[gene]
-        # The entries of every gene's list, side by side.
-        first = torch.repeat_interleave(self.starts[gene] - (count.cumsum(0) - count), count)
-        broken = self.complexes[first + torch.arange(len(first), device=first.device)]
-        row = torch.repeat_interleave(row, count)
-        # A complex that lost two genes is broken once.
-        lost = torch.unique(row * len(self.reaction) + broken)
-        row, reaction = lost // len(self.reaction), self.reaction[lost % len(self.reaction)]
-        pair, times = torch.unique(row * len(self.alternatives) + reaction, return_counts=True)
-        dead = times == self.alternatives[pair % len(self.alternatives)]
-        return torch.bincount(pair[dead] // len(self.alternatives), minlength=len(batch))
 
 
 def _pair_columns(batch: GenotypeBatch) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gisearch.models.hetero.pooling import NodePooling
-from gisearch.models.hetero.rules import LostNodes
+from gisearch.models.layers.gene_rules import LostNodes
 
 NODES, WIDTH = 15, 6
 LOST = [[3], [3, 8], [], [0, 1, 2, 4, 14], [7]]

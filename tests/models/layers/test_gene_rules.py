@@ -14,7 +14,7 @@ from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Dataset
 from gisearch.data.metabolism import Metabolism
 from gisearch.models.batch import GenotypeBatch
-from gisearch.models.hetero.rules import GeneRules, LostNodes, deleted_genes
+from gisearch.models.layers.gene_rules import GeneRules, LostNodes, deleted_genes
 
 NUM_GENES = 7
 alternatives = st.lists(st.lists(st.integers(0, NUM_GENES - 1), min_size=1, max_size=3), max_size=3)
