@@ -19,7 +19,6 @@ class Case:
         alternatives: by option, other values, where its type does not tell.
         gradientless: by pattern of a parameter's name, why the scores cannot depend on it.
         stages: by pattern of a parameter's name, the first stage that reads it.
-        lossless: by pattern of a parameter's name, why the training loss does not reach it.
         needs_gradient: False for a model that its own algorithm fits.
         rounds: False for a model without matrix products, which bfloat16 leaves as it is.
         reaches: the score by target that the model must reach on three batches it may learn by heart.
@@ -31,7 +30,6 @@ class Case:
     alternatives: Mapping[str, list[Any]] = field(default_factory=dict)
     gradientless: Mapping[str, str] = field(default_factory=dict)
     stages: Mapping[str, str] = field(default_factory=dict)
-    lossless: Mapping[str, str] = field(default_factory=dict)
     needs_gradient: bool = True
     rounds: bool = True
     reaches: Mapping[str, float] = field(default_factory=dict)
