@@ -24,7 +24,7 @@ from gisearch.data.dataset import Target
 from gisearch.models.base import BaseModelConfig, Model, Prediction
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.layers.convolution import SAGE
-from gisearch.models.layers.hypersagnn import HyperSAGNN, LocalPredictorConfig
+from gisearch.models.layers.hypersagnn import HyperSAGNN, HyperSAGNNConfig
 from gisearch.models.layers.meta_embedding import MetaEmbedding
 from gisearch.models.layers.mlp import require_heads_divide, robust_init
 from gisearch.models.layers.reconstruction import Reconstruction, ReconstructionConfig
@@ -59,21 +59,6 @@ class LossScheduleConfig:
             "linear_until_uniform": 0.5 * passed,
             "linear_until_flipped": passed,
         }[self.name]
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class HyperSAGNNConfig:
-    """The predictor of interactions.
-
-    Attributes:
-        num_attention_layers: self-attention layers among the deleted genes.
-        num_heads: attention heads; must divide the hidden width.
-        dropout: dropout on the deleted genes' embeddings.
-    """
-
-    num_attention_layers: int = Field(default=2, ge=1, le=8)
-    num_heads: int = Field(default=4, ge=1, le=64)
-    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -158,14 +143,7 @@ class Dango(Model):
         self.config = config
         self.pretrain = DangoPreTrain(networks, cell.num_genes, width, lambdas)
         self.meta_embedding = MetaEmbedding(len(networks), width)
-        self.hypersagnn = HyperSAGNN(
-            width,
-            LocalPredictorConfig(
-                num_attention_layers=config.hypersagnn.num_attention_layers,
-                num_heads=config.hypersagnn.num_heads,
-                dropout=config.hypersagnn.dropout,
-            ),
-        )
+        self.hypersagnn = HyperSAGNN(width, config.hypersagnn)
         robust_init(self)
         self.start_epoch(1)
 

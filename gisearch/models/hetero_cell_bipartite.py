@@ -16,7 +16,7 @@ from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Target
 from gisearch.models.hetero.model import FITNESS, HeteroModel, HeteroModelConfig, Readout, Readouts
 from gisearch.models.hetero.perturbation import HeteroCells
-from gisearch.models.layers.hypersagnn import HyperSAGNN, LocalPredictorConfig
+from gisearch.models.layers.hypersagnn import HyperSAGNN, HyperSAGNNConfig
 from gisearch.models.layers.mlp import require_heads_divide
 from gisearch.models.targets import Targets
 
@@ -77,7 +77,7 @@ class HeteroCellBipartite(HeteroModel):
         self.alpha = 1.0
         self.interaction_head = HyperSAGNN(
             config.hidden_dim,
-            LocalPredictorConfig(
+            HyperSAGNNConfig(
                 num_attention_layers=1, num_heads=predictor.num_heads, dropout=predictor.dropout
             ),
         )

@@ -16,23 +16,32 @@ from gisearch.config import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class LocalPredictorConfig:
-    """The local pathway, which scores the deleted genes by their own embeddings.
+class HyperSAGNNConfig:
+    """Self-attention among the deleted genes.
 
     Attributes:
-        enabled: False leaves the local predictor and the gate out of the model altogether.
-        scorer: ``hypersagnn``, or ``bilinear`` scores of gene pairs, which has no attention layers.
         num_attention_layers: self-attention layers among the deleted genes.
         num_heads: attention heads; must divide the hidden width.
         dropout: dropout on the deleted genes' embeddings; high rates keep a model with few genotypes per
             gene from learning each pair by heart.
     """
 
-    enabled: bool = True
-    scorer: Literal["hypersagnn", "bilinear"] = "hypersagnn"
     num_attention_layers: int = Field(default=2, ge=1, le=8)
     num_heads: int = Field(default=4, ge=1, le=64)
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LocalPredictorConfig(HyperSAGNNConfig):
+    """The local pathway, which scores the deleted genes by their own embeddings.
+
+    Attributes:
+        enabled: False leaves the local predictor and the gate out of the model altogether.
+        scorer: ``hypersagnn``, or ``bilinear`` scores of gene pairs, which has no attention layers.
+    """
+
+    enabled: bool = True
+    scorer: Literal["hypersagnn", "bilinear"] = "hypersagnn"
 
 
 class ReZeroAttention(nn.Module):
@@ -68,7 +77,7 @@ class ReZeroAttention(nn.Module):
 class HyperSAGNN(nn.Module):
     """Scores a set of genes by how far context moves each of them: [B, K, h] to [B]."""
 
-    def __init__(self, width: int, config: LocalPredictorConfig) -> None:
+    def __init__(self, width: int, config: HyperSAGNNConfig) -> None:
         super().__init__()
         self.static = nn.Linear(width, width)
         self.dynamic = nn.ModuleList(
