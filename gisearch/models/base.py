@@ -16,6 +16,7 @@ from gisearch.data.dataset import Target
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.layers.stages import StageMonitor
 from gisearch.models.targets import Targets
+from gisearch.models.whole_batch import WholeBatch
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -58,11 +59,14 @@ class Model(nn.Module, ABC):
 
     Attributes:
         monitor: names the stage where a value became non-finite; the training loop asks it.
+        whole_batch: for losses and draws that are more than a sum over genotypes, which several processes
+            may share.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.monitor = StageMonitor()
+        self.whole_batch = WholeBatch()
 
     @abstractmethod
     def forward(self, batch: GenotypeBatch) -> Prediction:
@@ -75,7 +79,11 @@ class Model(nn.Module, ABC):
         """
 
     def training_loss(self, batch: GenotypeBatch, targets: Targets) -> Tensor:
-        """Return the scalar loss of one training batch of B genotypes."""
+        """Return the scalar loss of one training batch of B genotypes: a mean over them.
+
+        A loss that is anything else (of pairs, of distributions, of measured genotypes alone) reads the
+        whole batch through :attr:`whole_batch`, and so does a random draw.
+        """
         return targets.loss(self(batch).score)
 
     def num_parameters(self) -> dict[str, int]:

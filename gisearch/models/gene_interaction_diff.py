@@ -118,8 +118,11 @@ class GeneInteractionDiff(Model):
         """Return the denoising loss of one training batch: each genotype at several noise levels."""
         tokens, present = self.context_tokens(batch)
         labels = 2 * targets.main - 1 if targets.is_binary else targets.main
-        step = self.process.draw_steps(len(batch))
-        noise = torch.randn(step.shape, dtype=labels.dtype, device=labels.device)
+        step = self.whole_batch.draw(self.process.draw_steps, len(batch))
+        levels = step.shape[1:]
+        noise = self.whole_batch.draw(
+            lambda count: torch.randn(count, *levels, dtype=labels.dtype, device=labels.device), len(batch)
+        )
         x, clean = self.process.noised(labels.unsqueeze(1), noise, step)
         output = self.denoise(x, step, self.denoiser.read(tokens, present))
         return self.process.loss(output, clean, x, step)

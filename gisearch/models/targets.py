@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +30,7 @@ class Targets:
 
     def __getitem__(self, rows: Tensor | slice) -> Targets:
         """Return the labels of the genotypes at ``rows``."""
-        return Targets(self.name, {name: v[rows] for name, v in self.values.items()}, self.binary)
+        return self.apply(lambda values: values[rows])
 
     @property
     def main(self) -> Tensor:
@@ -44,7 +44,11 @@ class Targets:
 
     def to(self, device: torch.device | str) -> Targets:
         """Return the labels on ``device``."""
-        return Targets(self.name, {name: v.to(device) for name, v in self.values.items()}, self.binary)
+        return self.apply(lambda values: values.to(device))
+
+    def apply(self, change: Callable[[Tensor], Tensor]) -> Targets:
+        """Return the labels with ``change`` applied to each one's values."""
+        return Targets(self.name, {name: change(v) for name, v in self.values.items()}, self.binary)
 
     def loss(self, scores: Tensor) -> Tensor:
         """Return the mean loss of scores [B] against the main label: squared error, or cross-entropy."""

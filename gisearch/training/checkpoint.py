@@ -15,7 +15,7 @@ from gisearch.errors import CheckpointError
 
 _log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 BEST, LAST = "best.pt", "last.pt"
 
 

@@ -25,6 +25,7 @@ from gisearch.training.loop import EpochReport, Trainer, TrainerConfig, predict,
 from gisearch.training.metrics import Objective, ObjectiveConfig, score_subgroups
 from gisearch.training.optimizer import OptimizerConfig
 from gisearch.training.target import TargetScale
+from gisearch.training.workers import WorkerGroup
 
 CONFIG_FILE = "config.yaml"
 
@@ -85,6 +86,7 @@ def run_experiment(
     *,
     folder: Path | None = None,
     report: Callable[[EpochReport], None] = lambda _: None,
+    group: WorkerGroup | None = None,
 ) -> ExperimentResult:
     """Train one configuration, continuing from ``folder`` where an earlier attempt left a checkpoint.
 
@@ -92,16 +94,18 @@ def run_experiment(
         config: the experiment.
         dataset: the data that ``config.data`` describes, loaded once by the caller.
         folder: where ``config.yaml`` and the checkpoints go; None writes nothing.
-        report: called after every epoch.
+        report: called after every epoch; may raise StopTraining.
+        group: the processes that train together, each of which calls this; None is this one alone.
 
     Raises:
         GisearchError: the configuration does not fit the data, a stage became non-finite, or the folder
             cannot be written.
+        StopTraining: the report asked for it.
     """
+    group = group or WorkerGroup()
     objective = Objective.resolve(config.objective, dataset.target)
     if folder is not None:
-        _require_same_run(config, folder)
-        save_config(config, folder)
+        group.on_first(lambda: _claim(folder, config))
     model = build_model(config, dataset)
     trainer = Trainer(
         model,
@@ -112,6 +116,7 @@ def run_experiment(
         seed=config.seed,
         store=None if folder is None else CheckpointStore(folder),
         identity={"config": to_plain(config), "data": dataset.digest()},
+        group=group,
     )
     progress = trainer.fit(report)
     assert progress.best_value is not None
@@ -126,7 +131,8 @@ def run_experiment(
     )
 
 
-def _require_same_run(config: ExperimentConfig, folder: Path) -> None:
+def _claim(folder: Path, config: ExperimentConfig) -> None:
+    """Write the configuration; a folder that holds another run is refused."""
     if (folder / LAST).exists() and (folder / CONFIG_FILE).exists():
         earlier, now = flatten(to_plain(load_config(folder / CONFIG_FILE))), flatten(to_plain(config))
         changed = [key for key in {**earlier, **now} if earlier.get(key) != now.get(key)]
@@ -135,6 +141,7 @@ def _require_same_run(config: ExperimentConfig, folder: Path) -> None:
                 f"{folder} holds a run with another configuration (they differ in {', '.join(changed)}); "
                 "expected the same to continue it, or a folder of its own."
             )
+    save_config(config, folder)
 
 
 def _subgroups(trainer: Trainer, dataset: Dataset) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The training loop: one for every model, in one process; what it needs comes in as plain objects."""
+"""The training loop: one for every model, in one process or several; what it needs are plain objects."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from gisearch.data.dataset import Dataset
 from gisearch.errors import CheckpointError, ConfigError, DataError, NonFiniteError
 from gisearch.models.base import FittedModel, Model
 from gisearch.models.batch import GenotypeBatch
+from gisearch.models.whole_batch import WholeBatch
 from gisearch.seeding import child_seed
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
 from gisearch.training.metrics import Objective, calibration, is_measurable, load_metrics, score
 from gisearch.training.optimizer import OptimizerConfig
 from gisearch.training.target import TargetScale, training_targets
+from gisearch.training.workers import SharedBatch, WorkerGroup
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -41,6 +43,8 @@ class TrainerConfig:
         checkpoint_seconds: least time between two checkpoints to continue from; the best epoch's model
             is always written at once.
         eval_batch_size: genotypes per forward pass of an evaluation.
+        workers: processes that share every batch, each on processors or a GPU of its own; the numbers are
+            those of one process.
     """
 
     max_epochs: int = Field(default=30, ge=1)
@@ -49,8 +53,9 @@ class TrainerConfig:
     patience: int | None = Field(default=None, ge=1)
     precision: Literal["float32", "bf16"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    checkpoint_seconds: float = Field(default=30.0, ge=0.0)
+    checkpoint_seconds: float = Field(default=0.0, ge=0.0)
     eval_batch_size: int = Field(default=65536, ge=1)
+    workers: int = Field(default=1, ge=1, le=1024)
 
 
 @plain_dataclass(frozen=True)
@@ -100,6 +105,7 @@ class Trainer:
         seed: int,
         store: CheckpointStore | None = None,
         identity: Mapping[str, Any] | None = None,
+        group: WorkerGroup | None = None,
     ) -> None:
         """Prepare; nothing is trained yet.
 
@@ -112,6 +118,7 @@ class Trainer:
             seed: orders the batches and drives dropout.
             store: where checkpoints go; None keeps the best model in memory only.
             identity: plain values stored in every checkpoint (configuration, data hash).
+            group: the processes that train this model; None is this one alone.
 
         Raises:
             ConfigError: there is no such device.
@@ -119,6 +126,7 @@ class Trainer:
         """
         self.config, self.objective, self.seed = trainer, objective, seed
         self.store, self.identity = store, dict(identity or {})
+        self.group = group or WorkerGroup()
         self.device = resolve_device(trainer.device)
         self.model = model.to(self.device)
         self.scale = TargetScale.fit(dataset)
@@ -142,6 +150,7 @@ class Trainer:
             )
         steps = -(-len(self.data["train"][0]) // trainer.batch_size) * trainer.max_epochs
         self.optimizer, self.schedule = optimizer.build(model, steps)
+        self._loss = self.group.parallel(self.model)
         self.progress = Progress()
         self._best_weights: dict[str, Tensor] | None = None
         self._last_saved = time.monotonic()
@@ -151,11 +160,17 @@ class Trainer:
 
         Leaves the best epoch's weights in the model.
 
+        Args:
+            report: called after every epoch, in the first process; may raise StopTraining.
+
         Raises:
             NonFiniteError: a stage produced NaN or infinite values; names the stage and the epoch.
             CheckpointError: the store's checkpoint belongs to another run, or none can be written.
+            StopTraining: the report asked for it.
         """
-        torch.manual_seed(child_seed(self.seed, "dropout"))
+        # The first process draws what it would draw alone; masks of the others must differ from its own.
+        others = (self.group.rank,) if self.group.rank else ()
+        torch.manual_seed(child_seed(self.seed, "dropout", *others))
         self._restore()
         load_metrics()
         while not self._finished():
@@ -167,24 +182,23 @@ class Trainer:
                 raise NonFiniteError(f"epoch {epoch}: {error}") from None
             elapsed = time.perf_counter() - started
             metrics |= {"lr": self.optimizer.param_groups[0]["lr"], "epoch_seconds": elapsed}
-            self._advance(metrics, elapsed)
-            self._save()
-            report(
-                EpochReport(
-                    epoch=self.progress.epoch,
-                    metrics=metrics,
-                    best_value=self._best_value,
-                    best_epoch=self.progress.best_epoch,
-                    finished=self._finished(),
-                    seconds=self.progress.seconds,
-                )
-            )
+            # Different processors may round differently: all must decide by the same numbers.
+            self._advance(self.group.exchange(metrics)[0])
+            self._end_epoch(report)
         self._load_best()
         return self.progress
 
     def predict(self, batch: GenotypeBatch) -> tuple[Tensor, Tensor | None]:
         """Return predictions in label units on the CPU, [n], and their standard deviations if any."""
-        return predict(self.model, self.scale, batch, self.config.eval_batch_size, self.device)
+        shared = len(batch) >= self.group.size
+        own = batch[self.group.share(torch.arange(len(batch), device=self.device))] if shared else batch
+        size = self.config.eval_batch_size
+        scores, std = _predict_unchecked(self.model, self.scale, own, size, self.device)
+        self.group.check(self.model.monitor)
+        if shared and self.group.size > 1:
+            scores = self.group.gather(scores.to(self.device)).cpu()
+            std = None if std is None else self.group.gather(std.to(self.device)).cpu()
+        return scores, std
 
     def evaluate(self, part: str) -> dict[str, float]:
         """Return loss and metrics of one part of the split as ``<part>/<metric>``."""
@@ -216,14 +230,13 @@ class Trainer:
             return self.model.fit_epoch(batch, targets)
         total = torch.zeros((), device=self.device)
         for rows in self._batches(epoch, len(batch)):
-            for part in rows.chunk(self.config.accumulate):
-                weight = len(part) / len(rows)
+            for part, weight in self._parts(rows):
                 with torch.autocast(
                     self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"
                 ):
-                    loss = self.model.training_loss(batch[part], targets[part])
+                    loss = self._loss(batch[part], targets[part])
                 (loss * weight).backward()
-                total += loss.detach() * len(part)
+                total += loss.detach() * weight * (len(rows) / self.group.size)
             if self.clip_norm is not None:
                 nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
             self.optimizer.step()
@@ -231,8 +244,26 @@ class Trainer:
             self.schedule.step()
             self.progress.step += 1
         self.model.monitor.watch("loss", total)
-        self.model.monitor.check()
-        return total.item() / len(batch)
+        self.group.check(self.model.monitor)
+        return self.group.total(total).item() / len(batch)
+
+    def _parts(self, rows: Tensor) -> Iterator[tuple[Tensor, float]]:
+        """Yield the parts of a batch that this process computes, and the weights of their losses.
+
+        The processes' gradients are averaged, and every process has as many parts, so that they can ask
+        each other for rows in the middle of a part.
+        """
+        group = self.group
+        shares = rows.tensor_split(group.size) if len(rows) >= group.size else (rows,) * group.size
+        count = min(self.config.accumulate, min(map(len, shares)))
+        parts = [share.tensor_split(count) for share in shares]
+        whole = sum(map(len, shares))
+        for i, part in enumerate(parts[group.rank]):
+            if group.size > 1:
+                sizes = [len(p[i]) for p in parts]
+                alone = shares[0] is rows
+                self.model.whole_batch = WholeBatch() if alone else SharedBatch(group, sizes)
+            yield part, len(part) / whole * group.size
 
     def _batches(self, epoch: int, size: int) -> Iterator[Tensor]:
         # The order is a function of seed and epoch alone, so that a continued run repeats it.
@@ -240,17 +271,15 @@ class Trainer:
         order = torch.randperm(size, generator=generator).to(self.device)
         return iter(order.split(self.config.batch_size))
 
-    def _advance(self, metrics: Mapping[str, float], elapsed: float) -> None:
+    def _advance(self, metrics: Mapping[str, float]) -> None:
         progress = self.progress
         progress.epoch += 1
-        progress.seconds += elapsed
+        progress.seconds += metrics["epoch_seconds"]
         progress.history.append({"epoch": progress.epoch, **metrics})
         value = metrics[self.objective.metric]
         if self.objective.better(value, progress.best_value):
             progress.best_value, progress.best_epoch = value, progress.epoch
             self._best_weights = {name: w.clone() for name, w in self.model.state_dict().items()}
-            if self.store is not None:
-                self.store.save(BEST, self._snapshot())
 
     def _finished(self) -> bool:
         progress, patience = self.progress, self.config.patience
@@ -265,48 +294,91 @@ class Trainer:
             "progress": vars(self.progress).copy(),
         }
 
-    def _save(self) -> None:
+    def _end_epoch(self, report: Callable[[EpochReport], None]) -> None:
+        """Write the checkpoints that are due and report, in the first process; all hear what came of it."""
+        states = self.group.exchange(self._random_state())
+        epoch = EpochReport(
+            epoch=self.progress.epoch,
+            metrics={k: v for k, v in self.progress.history[-1].items() if k != "epoch"},
+            best_value=self._best_value,
+            best_epoch=self.progress.best_epoch,
+            finished=self._finished(),
+            seconds=self.progress.seconds,
+        )
+
+        def act() -> None:
+            if self.store is not None and self.progress.best_epoch == self.progress.epoch:
+                self.store.save(BEST, self._snapshot())
+            due = time.monotonic() - self._last_saved >= self.config.checkpoint_seconds
+            if due or epoch.finished:
+                self._save(states)
+            try:
+                report(epoch)
+            except BaseException:
+                # Somebody ends the run here, perhaps to continue it later.
+                if not (due or epoch.finished):
+                    self._save(states)
+                raise
+
+        self.group.on_first(act)
+
+    def _save(self, random_states: list[dict[str, Tensor]]) -> None:
         if self.store is None:
             return
-        due = time.monotonic() - self._last_saved >= self.config.checkpoint_seconds
-        if due or self._finished():
-            rng = {"cpu": torch.get_rng_state()}
-            if self.device.type == "cuda":
-                rng["cuda"] = torch.cuda.get_rng_state(self.device)
-            self.store.save(
-                LAST,
-                {
-                    **self._snapshot(),
-                    "optimizer": self.optimizer.state_dict(),
-                    "schedule": {"last_epoch": self.schedule.last_epoch},
-                    "rng": rng,
-                },
-            )
-            self._last_saved = time.monotonic()
+        self.store.save(
+            LAST,
+            {
+                **self._snapshot(),
+                "optimizer": self.optimizer.state_dict(),
+                "schedule": {"last_epoch": self.schedule.last_epoch},
+                "rng": random_states,
+            },
+        )
+        self._last_saved = time.monotonic()
+
+    def _random_state(self) -> dict[str, Tensor]:
+        state = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            state["cuda"] = torch.cuda.get_rng_state(self.device)
+        return state
 
     def _restore(self) -> None:
-        state = None if self.store is None else self.store.load_last(self.device)
-        if state is None or self.store is None:
+        if self.store is None:
+            return
+        store = self.store
+        state = self.group.on_first(store.load_last)
+        if state is None:
             return
         for name, value in self.identity.items():
             if state.get(name) != value:
                 raise CheckpointError(
-                    f"{self.store.folder} holds the checkpoints of a run with another {name}; "
+                    f"{store.folder} holds the checkpoints of a run with another {name}; "
                     "expected the same to continue it, or a folder of its own."
                 )
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.last_epoch = state["schedule"]["last_epoch"]
-        torch.set_rng_state(state["rng"]["cpu"].cpu())
-        if "cuda" in state["rng"] and self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["rng"]["cuda"].cpu(), self.device)
+        self._restore_optimizer(state["optimizer"], int(state["schedule"]["last_epoch"]))
+        random = state["rng"][self.group.rank]
+        torch.set_rng_state(random["cpu"])
+        if "cuda" in random and self.device.type == "cuda":
+            torch.cuda.set_rng_state(random["cuda"], self.device)
         self.progress = Progress(**state["progress"])
+
+    def _restore_optimizer(self, state: dict[str, Any], step: int) -> None:
+        own = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
+        self.optimizer.load_state_dict(state)
+        self.schedule.last_epoch = step
+        # A run that took over another's state (population based training) goes on with its own settings.
+        for group, settings, factor in zip(
+            self.optimizer.param_groups, own, self.schedule.lr_lambdas, strict=True
+        ):
+            group.update({**settings, "lr": settings["initial_lr"] * factor(step)})
 
     def _load_best(self) -> None:
         if self._best_weights is not None and self.progress.history:
             self.model.load_state_dict(self._best_weights)
         elif self.store is not None:
-            self.model.load_state_dict(self.store.load(BEST, self.device)["model"])
+            store = self.store
+            self.model.load_state_dict(self.group.on_first(lambda: store.load(BEST))["model"])
 
 
 def predict(
@@ -317,6 +389,14 @@ def predict(
     Raises:
         NonFiniteError: a stage produced NaN or infinite values.
     """
+    scores, std = _predict_unchecked(model, scale, batch, batch_size, device)
+    model.monitor.check()
+    return scores, std
+
+
+def _predict_unchecked(
+    model: Model, scale: TargetScale, batch: GenotypeBatch, batch_size: int, device: torch.device
+) -> tuple[Tensor, Tensor | None]:
     model.eval()
     scores, stds = [], []
     with torch.inference_mode():
@@ -325,7 +405,6 @@ def predict(
             scores.append(scale.from_model(prediction.score.float()).cpu())
             if prediction.std is not None:
                 stds.append((prediction.std.float() * scale.std).cpu())
-    model.monitor.check()
     return torch.cat(scores), torch.cat(stds) if stds else None
 
 

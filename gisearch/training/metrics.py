@@ -13,6 +13,9 @@ from gisearch.config import STRICT
 from gisearch.data.dataset import Target
 from gisearch.errors import ConfigError, nearest_name
 
+# What a trial can cost; always minimised.
+Cost = Literal["seconds", "parameters"]
+
 # Whether more is better, per metric; these are all the metrics there are.
 METRICS: dict[str, dict[str, Literal["max", "min"]]] = {
     "regression": {"pearson": "max", "spearman": "max", "rmse": "min", "r2": "max", "loss": "min"},
@@ -31,18 +34,23 @@ class ObjectiveConfig:
         metric: a validation metric such as ``val/pearson``; ``auto`` takes ``val/pearson`` for a
             regression target and ``val/auroc`` for a binary one.
         mode: ``max`` or ``min``; ``auto`` knows it for every metric.
+        cost: the second objective of a search, always minimised: a trial's training ``seconds`` or its
+            trainable ``parameters``; ``none`` searches by the metric alone. A single training run has
+            nothing to compare and ignores it.
     """
 
     metric: str = "auto"
     mode: Literal["auto", "max", "min"] = "auto"
+    cost: Literal["none", "seconds", "parameters"] = "none"
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A resolved objective: a metric that the target really has, and its direction."""
+    """A resolved objective: a metric that the target really has, its direction, and a search's cost."""
 
     metric: str
     mode: Literal["max", "min"]
+    cost: Cost | None = None
 
     @classmethod
     def resolve(cls, config: ObjectiveConfig, target: Target) -> Objective:
@@ -62,7 +70,7 @@ class Objective:
             raise ConfigError(
                 f"objective.mode: {config.mode!r} contradicts {metric!r}; expected {valid[metric]!r}."
             )
-        return cls(metric, valid[metric])
+        return cls(metric, valid[metric], None if config.cost == "none" else config.cost)
 
     def better(self, value: float, than: float | None) -> bool:
         """Whether ``value`` beats ``than`` (anything beats None)."""

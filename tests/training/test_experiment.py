@@ -56,7 +56,7 @@ def test_the_saved_model_has_the_best_epochs_score(
     assert result.value == max(values) == values[result.best_epoch - 1]
     assert result.objective.metric == f"val/{metric}"
     assert validation_metrics(tmp_path, dataset)[metric] == pytest.approx(result.value, abs=1e-6)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [BEST, CONFIG_FILE, LAST]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [BEST, CONFIG_FILE, LAST, f"{LAST}.previous"]
 
 
 def test_subgroups_are_those_of_the_best_epoch(

@@ -119,13 +119,26 @@ def test_continues_from_the_state_before_a_damaged_one(
     assert_same_run(result, tmp_path, *whole)
 
 
+def test_a_run_that_its_report_ends_keeps_its_last_epoch_due_or_not(
+    experiment: Experiment, tiny_dataset: Dataset, tmp_path: Path
+) -> None:
+    config = experiment({**CHANGES, "trainer.checkpoint_seconds": 1e6})
+    run_and_die(config, tiny_dataset, tmp_path, 4)
+    continued: list[int] = []
+    run_experiment(
+        config, tiny_dataset, folder=tmp_path, report=lambda report: continued.append(report.epoch)
+    )
+    assert continued == [5, 6]
+
+
 def test_starts_again_where_no_state_was_due_yet(
     whole: tuple[ExperimentResult, Path], experiment: Experiment, tiny_dataset: Dataset, tmp_path: Path
 ) -> None:
     config = experiment({**CHANGES, "trainer.checkpoint_seconds": 1e6})
     run_and_die(config, tiny_dataset, tmp_path, 4)
-    assert not (tmp_path / LAST).exists()
-    assert (tmp_path / BEST).exists(), "the best model is written at once"
+    # As if it had been killed: only what is written at once, the best model, is there.
+    (tmp_path / LAST).unlink()
+    assert (tmp_path / BEST).exists()
     continued: list[int] = []
     result = run_experiment(
         config, tiny_dataset, folder=tmp_path, report=lambda report: continued.append(report.epoch)

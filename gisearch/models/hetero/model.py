@@ -143,11 +143,15 @@ class HeteroModel(Model):
         """Return the composite loss over both labels, each over the genotypes that measure it."""
         readouts = self.readouts(batch)
         loss = self.losses.of_cell(readouts.cells.change, readouts.interaction.embedding)
+        # Distributions and pairs are those of the whole batch, whichever process computes a genotype.
+        gather = self.whole_batch.gather
+        targets = targets.apply(gather)
         weights = self.label_weights(targets)
         for label, readout in ((FITNESS, readouts.fitness), (self.interaction_label, readouts.interaction)):
             if label in targets.values:
                 values, binary = targets.values[label], label in targets.binary
-                term = self.losses.of_label(readout.score, readout.embedding, values, binary=binary)
+                score, embedding = gather(readout.score), gather(readout.embedding)
+                term = self.losses.of_label(score, embedding, values, binary=binary)
                 loss = loss + weights.get(label, 1.0) * term
         return loss
 
