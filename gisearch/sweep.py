@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
         console.print(message, style="yellow", highlight=False)
     if outcome.interrupted:
         console.print(resume_hint(outcome.results, plan.config.results.dir), highlight=False, soft_wrap=True)
-        return 130
+        return 128 + (outcome.signal or signal.SIGINT)
     return 0 if outcome.results.best is not None else 1
 
 

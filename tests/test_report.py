@@ -11,7 +11,8 @@ from gisearch.command_line import run
 from gisearch.errors import ConfigError
 from gisearch.search.compilation import compile_space
 from gisearch.search.config import SearchConfig
-from gisearch.search.ledger import Ledger, Outcome, open_study
+from gisearch.search.ledger import Ledger, Outcome
+from gisearch.search.study import open_study
 from gisearch.training.metrics import Objective
 
 

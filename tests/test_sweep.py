@@ -18,7 +18,7 @@ import yaml
 
 from gisearch import predict, report, sweep, train
 from gisearch.command_line import run
-from gisearch.search.ledger import load_study
+from gisearch.search.study import load_study
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SMALL = ["data=demo_tiny", "model.hidden_dim=16"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from gisearch.errors import ConfigError
 from gisearch.search.config import SearchConfig
@@ -21,16 +22,71 @@ _ENVIRONMENT = {
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "3600",
     # A trial that fails before its first epoch has no objective to report, and must not end the sweep.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # Signals are handled by the sweep itself.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # A stopped trial tells its group of workers, which answer within seconds.
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "20",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
 }
+_LOOPBACK = "127.0.0.1"
+# An autoscaler may know no limit; more than this many nodes of a kind say nothing new.
+_MANY = 1000
+
+Node = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class WorkerNeeds:
+    """The processes of one trial.
+
+    Attributes:
+        workers: how many.
+        cpus: processors reserved for each.
+        gpus: GPUs reserved for each.
+    """
+
+    workers: int
+    cpus: float
+    gpus: float
+
+    @classmethod
+    def of(cls, search: SearchConfig, workers: int) -> WorkerNeeds:
+        """Return what a sweep's trials of so many workers need."""
+        return cls(workers, search.cpus_per_worker, search.gpus_per_worker)
+
+    @property
+    def per_worker(self) -> dict[str, float]:
+        """What Ray reserves for one worker."""
+        return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
+
+    @property
+    def total_gpus(self) -> float:
+        """GPUs that one trial holds."""
+        return self.workers * self.gpus
+
+    @property
+    def of_tune(self) -> dict[str, float]:
+        """What Tune reserves for a trial: its only worker, or nothing beside Ray Train's."""
+        if self.workers > 1:
+            # Tune refuses to reserve nothing; a byte of memory is as little as there is.
+            return {"memory": 1.0}
+        return {name.lower(): amount for name, amount in self.per_worker.items()}
+
+    def __str__(self) -> str:
+        each = " and ".join(f"{amount:g} {name}" for name, amount in self.per_worker.items())
+        return each if self.workers == 1 else f"{self.workers} workers with {each} each"
 
 
 @contextmanager
-def ray_session() -> Iterator[Mapping[str, float]]:
-    """Join the cluster that RAY_ADDRESS names, or start Ray here; yields what it has.
+def ray_session(*, state_api: bool = False) -> Iterator[Sequence[Node]]:
+    """Join the cluster that RAY_ADDRESS names, or start Ray here; yields the nodes that it has or may add.
 
-    A Ray that was running before is left running.
+    A Ray that was running before is left running. One that is started here listens on this machine alone.
+
+    Args:
+        state_api: start Ray's dashboard, which groups of workers need: without it their reservations stay
+            behind where they are ended from outside.
     """
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
@@ -38,47 +94,72 @@ def ray_session() -> Iterator[Mapping[str, float]]:
 
     joined = ray.is_initialized()
     if not joined:
+        address = os.environ.get("RAY_ADDRESS")
+        own = {"include_dashboard": state_api, "dashboard_host": _LOOPBACK, "_node_ip_address": _LOOPBACK}
         ray.init(
-            address=os.environ.get("RAY_ADDRESS"),
-            include_dashboard=False if "RAY_ADDRESS" not in os.environ else None,
+            address=address,
             log_to_driver=False,
             logging_level=logging.ERROR,
+            **({} if address else own),
         )
     for name in ("ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        yield ray.cluster_resources()
+        yield [*_nodes(), *_nodes_to_come()]
     finally:
         if not joined:
             ray.shutdown()
 
 
-def trial_resources(config: SearchConfig) -> dict[str, float]:
-    """Return what Ray reserves for one trial."""
-    resources = {"cpu": config.cpus_per_trial}
-    if config.gpus_per_trial:
-        resources["gpu"] = config.gpus_per_trial
-    return resources
+def _nodes() -> list[Node]:
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def concurrency(config: SearchConfig, available: Mapping[str, float]) -> int:
+def _nodes_to_come() -> list[Node]:
+    """Return the nodes that an autoscaler may start."""
+    from ray._private.state import state
+
+    try:
+        config = state.get_cluster_config()
+        groups = [] if config is None else list(config.node_group_configs)
+    # Not part of Ray's interface: without it a cluster is what it has.
+    except Exception:
+        return []
+    nodes: list[Node] = []
+    for group in groups:
+        count = group.max_count if 0 <= group.max_count < _MANY else _MANY
+        nodes += [dict(group.resources)] * count
+    return nodes
+
+
+def concurrency(config: SearchConfig, needs: WorkerNeeds, nodes: Sequence[Node]) -> int:
     """Return how many trials run at a time.
 
     Raises:
         ConfigError: a single trial needs more than the cluster has.
     """
-    fits = []
-    for what, key, wanted in (
-        ("CPUs", "CPU", config.cpus_per_trial),
-        ("GPUs", "GPU", config.gpus_per_trial),
-    ):
-        has = available.get(key, 0.0)
-        if wanted > has:
-            raise ConfigError(
-                f"search.{what.lower()}_per_trial: a trial needs {wanted:g} {what}, "
-                f"but the cluster has {has:g}."
-            )
-        if wanted:
-            fits.append(math.floor(has / wanted + 1e-9))
-    most = max(1, min(fits))
-    return min(most, config.concurrency or most, config.trials)
+    places = sum(_fitting(needs, node) for node in nodes)
+    most = min(places // needs.workers, config.trials)
+    if not most:
+        raise ConfigError(
+            f"a trial needs {needs} (trainer.workers, search.cpus_per_worker, search.gpus_per_worker), "
+            f"but the cluster has {_sizes(nodes)}, with room for "
+            + ("none." if not places else f"{places} of the {needs.workers} workers.")
+        )
+    return min(most, config.concurrency or most)
+
+
+def _fitting(needs: WorkerNeeds, node: Node) -> int:
+    """Return how many workers have room on a node."""
+    wanted = {name: amount for name, amount in needs.per_worker.items() if amount}
+    return min(math.floor(node.get(name, 0.0) / amount + 1e-9) for name, amount in wanted.items())
+
+
+def _sizes(nodes: Sequence[Node]) -> str:
+    kinds: dict[str, int] = {}
+    for node in nodes:
+        size = f"{node.get('CPU', 0.0):g} CPU and {node.get('GPU', 0.0):g} GPU"
+        kinds[size] = kinds.get(size, 0) + 1
+    return ", ".join(f"{count} node{'s' if count > 1 else ''} of {size}" for size, count in kinds.items())

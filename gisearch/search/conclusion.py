@@ -1,4 +1,4 @@
-"""The end of a sweep: best configuration, predictions, leaderboard, plots, and all of it in MLflow."""
+"""The end of a sweep: best configurations, predictions, leaderboard, plots, and all of it in MLflow."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from typing import Any
 from gisearch.data.dataset import Dataset
 from gisearch.errors import GisearchError
 from gisearch.search.figures import draw_figures
+from gisearch.search.pareto import FRONT_FOLDER, shown_cost
 from gisearch.search.results import (
     BEST_FOLDER,
     SPACE_FILE,
     SWEEP_FILE,
-    TRIALS_FOLDER,
     SweepResults,
     load_results,
     write_runs,
 )
-from gisearch.search.trial import trial_name
 from gisearch.tracking.description import BestTrial, SweepQuestion, describe
 from gisearch.tracking.mlflow_tracker import SweepTracker
 from gisearch.training.checkpoint import BEST
@@ -42,6 +41,7 @@ def conclude(
     results = load_results(folder)
     artifacts = {LEADERBOARD: write_leaderboard(results)}
     artifacts |= {name: folder / name for name in (SPACE_FILE, SWEEP_FILE)}
+    artifacts |= save_front(results)
     best = results.best
     if best is not None:
         try:
@@ -58,7 +58,7 @@ def conclude(
         outcome = ", ".join(
             f"{count} {status.replace('_', ' ')}" for status, count in counts.items() if count
         )
-        page = describe(question, winner, f"Trials: {outcome}.")
+        page = describe(question, winner, f"Trials: {outcome}.{_front_sentence(results)}")
     if results.noise_ceiling is not None:
         summary["noise_ceiling"] = results.noise_ceiling
     report = tracker.finish(
@@ -82,7 +82,7 @@ def save_best(results: SweepResults, dataset: Dataset) -> dict[str, Path]:
     """
     best = results.best
     assert best is not None
-    source = results.folder / TRIALS_FOLDER / trial_name(best.facts.get("duplicate_of", best.number))
+    source = results.trial_folder(best)
     target = results.folder / BEST_FOLDER
     target.mkdir(exist_ok=True)
     shutil.copyfile(source / CONFIG_FILE, target / CONFIG_FILE)
@@ -93,6 +93,36 @@ def save_best(results: SweepResults, dataset: Dataset) -> dict[str, Path]:
         f"{BEST_FOLDER}/{CONFIG_FILE}": target / CONFIG_FILE,
         f"{BEST_FOLDER}/{PREDICTIONS}": predictions,
     }
+
+
+def save_front(results: SweepResults) -> dict[str, Path]:
+    """Copy the configurations of the Pareto front to ``front/<trial>.yaml``, for ``gisearch.train --config``.
+
+    Returns:
+        Artifact path to file; nothing for a sweep without a cost.
+    """
+    folder = results.folder / FRONT_FOLDER
+    # A sweep that went on may have left trials behind that are beaten by now.
+    for earlier in folder.glob("*.yaml"):
+        earlier.unlink()
+    saved = {}
+    for row in results.front:
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{row.trial_id}.yaml"
+        shutil.copyfile(results.trial_folder(row) / CONFIG_FILE, path)
+        saved[f"{FRONT_FOLDER}/{path.name}"] = path
+    return saved
+
+
+def _front_sentence(results: SweepResults) -> str:
+    cost = results.cost
+    if cost is None or not results.front:
+        return ""
+    trials = ", ".join(
+        f"{row.trial_id} ({row.value:.4g} for {shown_cost(cost, row.cost or 0.0)} {cost})"
+        for row in results.front
+    )
+    return f" Pareto front: {trials}; their configurations are under *Artifacts*, in `{FRONT_FOLDER}/`."
 
 
 def write_predictions(folder: Path, dataset: Dataset, part: str = "val") -> Path:
@@ -126,17 +156,22 @@ def write_predictions(folder: Path, dataset: Dataset, part: str = "val") -> Path
 
 
 def write_leaderboard(results: SweepResults) -> Path:
-    """Write all trials, best first, as CSV."""
+    """Write all trials, best first, as CSV; with a cost, what it was and whether a trial is on the front."""
     path = results.folder / LEADERBOARD
     keys = list(dict.fromkeys(key for row in results.rows for key in row.params))
+    front = {row.number for row in results.front}
+    extra = ["cost", "on_front"] if results.cost else []
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(
-            ["rank", "trial_id", results.metric, "status", "epochs", "seconds", "parameters", *keys]
+            ["rank", "trial_id", results.metric, "status", "epochs", "seconds", "parameters", *extra, *keys]
         )
         for rank, row in enumerate(results.rows, 1):
             parameters = (row.facts.get("parameters") or {}).get("total", "")
             values: list[Any] = [row.params.get(key, "") for key in keys]
+            if extra:
+                cost = "" if row.cost is None else f"{row.cost:.10g}"
+                values = [cost, row.number in front, *values]
             value = "" if row.value is None else f"{row.value:.6g}"
             writer.writerow(
                 [rank, row.trial_id, value, row.status, row.epochs, f"{row.seconds:.2f}", parameters, *values]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import Field
@@ -26,16 +27,26 @@ class SearchConfig:
         seed: decides every suggestion and every trial's own seed.
         sampler: ``tpe`` learns from finished trials; ``random`` does not.
         startup_trials: random trials before ``tpe`` begins to learn.
-        scheduler: ``asha`` stops trials that fall behind at the same epoch; ``none`` stops no trial.
-        grace_epochs: epochs that every trial is given before ``asha`` may stop it.
-        reduction_factor: ``asha`` keeps the best 1 / reduction_factor at every rung.
+        scheduler: ``asha`` stops trials that fall behind at the same epoch; ``hyperband`` does so with
+            several first rungs, for curves that cross; ``none`` stops no trial.
+        grace_epochs: epochs that every trial is given before it may be stopped for its score.
+        reduction_factor: the best 1 / reduction_factor go on at every rung.
         concurrency: trials at a time; None takes as many as the resources allow.
-        cpus_per_trial: processors reserved for each trial.
-        gpus_per_trial: GPUs reserved for each trial; a fraction lets small trials share one.
+        cpus_per_worker: processors reserved for each process of a trial (``trainer.workers`` of them).
+        gpus_per_worker: GPUs reserved for each process of a trial; a fraction lets small trials of one
+            process share one.
         duplicates: ``reuse`` takes an identical configuration's earlier result; ``replicate`` trains it
             again with another seed.
         exhaustive: evaluate every configuration of a finite space once, in random order.
-        max_retries: how often a trial whose worker process died is continued from its last checkpoint.
+        hours: wall-clock time of the whole sweep, resumed ones added up; trials that run when it is over
+            stop after their epoch. None sets no limit.
+        gpu_hours: GPUs times hours of the whole sweep; None sets no limit.
+        trial_minutes: time of one trial, after which it stops at the end of its epoch and keeps its score.
+        stall_minutes: time without the end of an epoch after which a trial is taken for hung, ended, and
+            recorded as failed; None waits forever.
+        grace_seconds: time that trials are given to end their epoch when the sweep is told to leave.
+        max_retries: how often a trial whose process died is continued from its last checkpoint.
+        max_preemptions: how often a trial whose machine was taken away is.
         keep_checkpoints: trials whose checkpoints are kept, the best ones.
     """
 
@@ -43,15 +54,21 @@ class SearchConfig:
     seed: int = Field(default=0, ge=0)
     sampler: Literal["tpe", "random"] = "tpe"
     startup_trials: int = Field(default=8, ge=0)
-    scheduler: Literal["asha", "none"] = "asha"
+    scheduler: Literal["asha", "hyperband", "none"] = "asha"
     grace_epochs: int = Field(default=5, ge=1)
     reduction_factor: float = Field(default=3.0, gt=1.0)
     concurrency: int | None = Field(default=None, ge=1)
-    cpus_per_trial: float = Field(default=1.0, gt=0.0)
-    gpus_per_trial: float = Field(default=0.0, ge=0.0)
+    cpus_per_worker: float = Field(default=1.0, gt=0.0)
+    gpus_per_worker: float = Field(default=0.0, ge=0.0)
     duplicates: Literal["reuse", "replicate"] = "reuse"
     exhaustive: bool = False
+    hours: float | None = Field(default=None, gt=0.0)
+    gpu_hours: float | None = Field(default=None, gt=0.0)
+    trial_minutes: float | None = Field(default=None, gt=0.0)
+    stall_minutes: float | None = Field(default=60.0, gt=0.0)
+    grace_seconds: float = Field(default=30.0, ge=0.0)
     max_retries: int = Field(default=2, ge=0)
+    max_preemptions: int = Field(default=100, ge=0)
     keep_checkpoints: int = Field(default=5, ge=1)
 
 
@@ -93,6 +110,14 @@ class SweepConfig:
     search: SearchConfig = Field(default_factory=SearchConfig)
     tracking: TrackingConfig = Field(default_factory=TrackingConfig)
     results: ResultsConfig = Field(default_factory=ResultsConfig)
+
+    def __post_init__(self) -> None:
+        workers, gpus = self.trainer.workers, self.search.gpus_per_worker
+        if workers > 1 and gpus != int(gpus):
+            raise ValueError(
+                f"search.gpus_per_worker: the {workers} workers of a trial (trainer.workers) need whole "
+                f"GPUs, for NCCL cannot run two processes on one; expected {math.ceil(gpus)}, got {gpus:g}."
+            )
 
     @property
     def experiment(self) -> ExperimentConfig:

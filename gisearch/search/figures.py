@@ -52,8 +52,22 @@ def draw_figures(results: SweepResults, folder: Path) -> list[Path]:
         if total > 0:
             shares = {path: share / total for path, share in explained.items()}
             figures["parameter_importance"] = plots.parameter_importance(shares, metric)
+    figures |= _pareto_figure(results, ceiling)
     figures |= _prediction_figure(results)
     return [_save(figure, folder / f"{name}.png") for name, figure in figures.items()]
+
+
+def _pareto_figure(results: SweepResults, ceiling: float | None) -> Mapping[str, Any]:
+    if results.cost is None:
+        return {}
+    front = {row.number for row in results.front}
+    points = [
+        plots.TrialPoint(row.trial_id, row.value, row.cost, row.number in front)
+        for row in results.rows
+        if row.value is not None and row.cost is not None and row.status == "finished"
+    ]
+    figure = plots.score_against_cost(points, results.metric, results.mode, results.cost, ceiling)
+    return {"pareto_front": figure} if points else {}
 
 
 def _prediction_figure(results: SweepResults) -> Mapping[str, Any]:

@@ -1,51 +1,65 @@
-"""Checkpoints of losing trials are removed as the sweep runs; the best are kept."""
+"""Checkpoints of losing trials are removed as the sweep runs; the best, and a Pareto front, are kept."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from gisearch.search.ledger import Handout, Outcome
+from gisearch.search.ledger import Outcome
+from gisearch.search.observer import Observer
+from gisearch.search.pareto import mode_of, objective_values, pareto_front
 from gisearch.search.plan import SweepPlan
 from gisearch.search.trial import trial_name
 from gisearch.training.checkpoint import CheckpointStore
-from gisearch.training.experiment import ExperimentConfig
 
 
-class Housekeeper:
-    """Keeps the checkpoints of the ``search.keep_checkpoints`` best trials that have ended."""
+class Housekeeper(Observer):
+    """Keeps the checkpoints of the ``search.keep_checkpoints`` best trials that have ended.
+
+    In a sweep with a cost, those of every trial on the Pareto front so far are kept as well.
+    """
 
     def __init__(self, folder: Path, plan: SweepPlan, study: optuna.Study) -> None:
-        self.folder, self.keep = folder, plan.config.search.keep_checkpoints
-        self.sign = 1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1
-        self.kept: dict[int, float] = {}
+        self.folder, self.study, self.keep = folder, study, plan.config.search.keep_checkpoints
+        self.mode = mode_of(study)
+        # The score, and the cost where there is one, of the trials whose checkpoints are there.
+        self.kept: dict[int, list[float]] = {}
         for trial in study.get_trials(deepcopy=False):
             if trial.state.is_finished() and "duplicate_of" not in trial.user_attrs:
-                reached = trial.state != TrialState.FAIL and trial.last_step is not None
-                value = trial.intermediate_values[trial.last_step or 0] if reached else None
-                self._consider(trial.number, value)
-
-    def on_start(self, handout: Handout, config: ExperimentConfig) -> None:
-        """Nothing to clean yet."""
-
-    def on_epoch(self, number: int, epoch: int, best: float, metrics: Mapping[str, float]) -> None:
-        """Nothing to clean yet."""
+                self._consider(trial.number, _reached(trial))
 
     def on_end(self, number: int, outcome: Outcome) -> None:
-        """Keep the trial's checkpoints, or remove them or those of a trial that it beats."""
-        self._consider(number, None if outcome.status == "failed" else outcome.value)
+        """Keep the trial's checkpoints, or remove them and those of trials that it beats."""
+        values = objective_values(self.study, outcome.status, outcome.value, outcome.summary)
+        self._consider(number, values)
 
-    def _consider(self, number: int, value: float | None) -> None:
-        loser: int | None = number
-        if value is not None:
-            self.kept[number] = self.sign * value
-            loser = None
-            if len(self.kept) > self.keep:
-                # Of equals the later one goes.
-                loser = min(self.kept, key=lambda n: (self.kept[n], -n))
-                del self.kept[loser]
-        if loser is not None:
-            CheckpointStore(self.folder / "trials" / trial_name(loser)).remove()
+    def _consider(self, number: int, values: list[float] | None) -> None:
+        if values is None:
+            self._remove(number)
+            return
+        self.kept[number] = values
+        # What is not kept now can never be again: something that beats it stays, or what beats that.
+        for loser in self.kept.keys() - self._best() - self._front():
+            del self.kept[loser]
+            self._remove(loser)
+
+    def _best(self) -> set[int]:
+        sign = -1 if self.mode == "max" else 1
+        # Of equals the later one goes.
+        return set(sorted(self.kept, key=lambda n: (sign * self.kept[n][0], n))[: self.keep])
+
+    def _front(self) -> set[int]:
+        numbers = [number for number, values in self.kept.items() if len(values) > 1]
+        points = [(self.kept[number][0], self.kept[number][1]) for number in numbers]
+        return {numbers[i] for i in pareto_front(points, self.mode)}
+
+    def _remove(self, number: int) -> None:
+        CheckpointStore(self.folder / "trials" / trial_name(number)).remove()
+
+
+def _reached(trial: FrozenTrial) -> list[float] | None:
+    """Return the values that a trial was told with; None for one that failed or reached none."""
+    values: list[float] | None = None if trial.state == TrialState.FAIL else trial.values
+    return values

@@ -10,22 +10,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from gisearch.errors import ConfigError
 from gisearch.search.config import SearchConfig
+from gisearch.search.failures import Loss
+from gisearch.search.pareto import objective_values
 from gisearch.search.sampling import encode, sampler_for, suggest_with
 from gisearch.search.space import Assignment, SearchSpace, canonical
 from gisearch.seeding import child_generator, child_seed
-from gisearch.training.metrics import Objective
 
-STUDY_FILE = "study.journal"
 Status = Literal["finished", "stopped_early", "failed", "reused", "running"]
 
 # How often a sampler may repeat itself before an unseen configuration is drawn for it.
@@ -40,13 +36,15 @@ class Handout:
         number: the trial's number in the study.
         assignment: values of the active parameters.
         seed: the trial's own master seed.
-        continued: whether an earlier process already started it.
+        continued: whether it was handed out before.
+        adopt: the trial whose training state it takes over.
     """
 
     number: int
     assignment: Assignment
     seed: int
     continued: bool = False
+    adopt: int | None = None
 
 
 @dataclass(frozen=True)
@@ -64,35 +62,6 @@ class Outcome:
     value: float | None = None
     reason: str | None = None
     summary: Mapping[str, Any] | None = None
-
-
-def open_study(folder: Path, name: str, objective: Objective) -> optuna.Study:
-    """Open or create the study of the sweep in ``folder``.
-
-    A journal file: one appended line per change, an order of magnitude faster than a database, safe for
-    several processes, and readable by optuna-dashboard.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = JournalStorage(JournalFileBackend(str(folder / STUDY_FILE)))
-    direction: Literal["maximize", "minimize"] = "maximize" if objective.mode == "max" else "minimize"
-    return optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
-
-
-def load_study(folder: Path) -> optuna.Study:
-    """Open the study of an existing sweep.
-
-    Raises:
-        ConfigError: the folder holds no sweep.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    path = folder / STUDY_FILE
-    if not path.is_file():
-        raise ConfigError(f"{folder} holds no sweep: it has no {STUDY_FILE}.")
-    storage = JournalStorage(JournalFileBackend(str(path)))
-    names = optuna.get_all_study_names(storage)
-    if not names:
-        raise ConfigError(f"{path} holds no study: the sweep never started a trial.")
-    return optuna.load_study(study_name=names[0], storage=storage)
 
 
 class Ledger:
@@ -133,6 +102,10 @@ class Ledger:
                     {path: encode(value) for path, value in baseline.items()}, user_attrs={"baseline": True}
                 )
         self._recover(trials)
+        # Counted once: reading every trial for every trial would cost more the longer a sweep runs.
+        trials = study.get_trials(deepcopy=False)
+        self._created = len(trials)
+        self._enqueued = sum(frozen.state == TrialState.WAITING for frozen in trials)
 
     def _recover(self, trials: list[FrozenTrial]) -> None:
         """Take up what an earlier process left: running trials are handed out again."""
@@ -198,7 +171,7 @@ class Ledger:
         A configuration that was tried takes the earlier result instead. Where the sampler keeps repeating
         itself in a finite space, an untried configuration is drawn for it.
         """
-        enqueued = bool(self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+        enqueued = self._enqueued > 0
         repeats = 0
         while True:
             unseen = None
@@ -207,8 +180,14 @@ class Ledger:
                 if unseen is None:
                     return None
                 self.study.enqueue_trial({path: encode(value) for path, value in unseen.items()})
-            self.study.sampler = sampler_for(self.config, self._next_number())
+                self._created += 1
+                self._enqueued += 1
+            self.study.sampler = sampler_for(self.config, self._created)
             trial = self.study.ask()
+            if trial.number < self._created:
+                self._enqueued -= 1
+            else:
+                self._created = trial.number + 1
             assignment = self.space.sample(suggest_with(trial))
             trial.set_user_attr("assignment", assignment)
             original = self._seen.get(canonical(assignment))
@@ -217,9 +196,6 @@ class Ledger:
             self._reuse(trial, original)
             enqueued = False
             repeats += 1
-
-    def _next_number(self) -> int:
-        return len(self.study.get_trials(deepcopy=False))
 
     def _draw_unseen(self) -> Assignment | None:
         """Return an unseen configuration of a finite space in seeded random order; None for none left."""
@@ -242,19 +218,49 @@ class Ledger:
             self._copy_result(trial, original)
 
     def _copy_result(self, trial: optuna.Trial, original: int) -> None:
-        source = self.study.get_trials(deepcopy=False)[original]
+        storage = trial.storage
+        source = storage.get_trial(
+            storage.get_trial_id_from_study_id_trial_number(self.study._study_id, original)
+        )
         for step, value in source.intermediate_values.items():
-            trial.report(value, step)
+            _set_intermediate_value(trial, step, value)
         if source.state == TrialState.COMPLETE:
-            self.study.tell(trial, source.value)
+            self.study.tell(trial, source.values)
         else:
             self.study.tell(trial, state=source.state)
 
-    def report(self, number: int, epoch: int, value: float) -> None:
-        """Record the objective's best value so far at an epoch; repeated epochs are ignored."""
-        if number in self._live and epoch > self._steps.get(number, -1):
-            self._steps[number] = epoch
-            self._live[number].report(value, epoch)
+    def report(self, number: int, epoch: int, value: float) -> bool:
+        """Record the objective's best value so far at an epoch; return False if it was recorded before."""
+        if number not in self._live or epoch <= self._steps.get(number, -1):
+            return False
+        self._steps[number] = epoch
+        _set_intermediate_value(self._live[number], epoch, value)
+        return True
+
+    def lost(self, number: int, kind: Loss) -> int | None:
+        """Hand a trial out again whose process was lost, if it may be tried again.
+
+        Preemptions and deaths are counted apart, in the study, so that a resumed sweep goes on counting.
+        What ran out of memory would do so again.
+
+        Returns:
+            None where it will be handed out again, else how often this has happened to it.
+        """
+        frozen = self.study.get_trials(deepcopy=False)[number]
+        losses = {**frozen.user_attrs.get("losses", {})}
+        losses[kind] = losses.get(kind, 0) + 1
+        self._live[number].set_user_attr("losses", losses)
+        allowed = {
+            "preempted": self.config.max_preemptions,
+            "died": self.config.max_retries,
+            "out_of_memory": 0,
+        }
+        if losses[kind] > allowed[kind]:
+            return int(losses[kind])
+        self._pending.append(
+            Handout(number, frozen.user_attrs["assignment"], self.trial_seed(number), continued=True)
+        )
+        return None
 
     def annotate(self, number: int, **facts: Any) -> None:
         """Keep a plain fact with a running trial."""
@@ -266,6 +272,7 @@ class Ledger:
         trial = self._live.pop(number, None)
         if trial is None:
             return
+        self._steps.pop(number, None)
         trial.set_user_attr(
             "outcome",
             {
@@ -274,11 +281,17 @@ class Ledger:
                 **json.loads(json.dumps(outcome.summary or {})),
             },
         )
-        if outcome.status == "finished" and outcome.value is not None:
-            self.study.tell(trial, outcome.value)
-        elif outcome.status == "stopped_early" and outcome.value is not None:
+        values = objective_values(self.study, outcome.status, outcome.value, outcome.summary)
+        if outcome.status == "finished" and values is not None:
+            self.study.tell(trial, values)
+        elif outcome.status == "stopped_early" and values is not None:
             self.study.tell(trial, state=TrialState.PRUNED)
         else:
             self.study.tell(trial, state=TrialState.FAIL)
         for duplicate in self._waiting.pop(number, []):
             self._copy_result(duplicate, number)
+
+
+def _set_intermediate_value(trial: optuna.Trial, epoch: int, value: float) -> None:
+    # Trial.report refuses studies of several objectives; their storage does not.
+    trial.storage.set_trial_intermediate_value(trial._trial_id, epoch, value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ def plan_sweep(path: Path, overrides: Sequence[str] = ()) -> SweepPlan:
     """
     file = SpaceFile.read(path)
     options = compose_models(file, overrides)
-    config = options.config
+    config, objective_notes = _without_early_stopping(options.config)
     bases = {name: flatten(to_plain(one.experiment)) for name, one in options.configs.items()}
     base = {key: value for one in reversed(bases.values()) for key, value in one.items()}
     # Condition keys and pins are looked up in the base; keys of other options of a group are no mistakes.
@@ -129,7 +129,7 @@ def plan_sweep(path: Path, overrides: Sequence[str] = ()) -> SweepPlan:
     )
     _check_combinations(plan, file)
     baselines, more = _baselines(file, plan, pinned)
-    notes += more
+    notes += more + objective_notes
     size = space.size(limit=100_000)
     if config.search.exhaustive:
         for parameter in space.parameters:
@@ -143,6 +143,17 @@ def plan_sweep(path: Path, overrides: Sequence[str] = ()) -> SweepPlan:
             f"the space holds only {size} configurations: search.exhaustive=true would evaluate each once"
         )
     return SweepPlan(**{**vars(plan), "baselines": baselines, "notes": tuple(notes)})
+
+
+def _without_early_stopping(config: SweepConfig) -> tuple[SweepConfig, list[str]]:
+    """Switch early stopping off where a cost is searched as well; return what to tell the user of it."""
+    cost, notes = config.objective.cost, []
+    if cost != "none" and config.search.scheduler != "none":
+        config = replace(config, search=replace(config.search, scheduler="none"))
+        notes.append("early stopping is off: it judges by score alone and would end cheap configurations")
+    if cost == "seconds":
+        notes.append("training seconds are measured: the same sweep need not suggest the same trials again")
+    return config, notes
 
 
 def _check_combinations(plan: SweepPlan, file: SpaceFile) -> None:

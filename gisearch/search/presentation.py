@@ -14,9 +14,10 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from gisearch.config import to_plain
-from gisearch.search.cluster import trial_resources
+from gisearch.search.cluster import WorkerNeeds
 from gisearch.search.effects import parameter_effects
 from gisearch.search.model_options import MODEL
+from gisearch.search.pareto import FRONT_FOLDER, shown_cost
 from gisearch.search.plan import SweepPlan
 from gisearch.search.results import BEST_FOLDER, SweepResults, TrialRow
 from gisearch.tracking.config import TrackingConfig, resolve_uri
@@ -43,7 +44,7 @@ def print_plan(plan: SweepPlan, console: Console) -> None:
         table.add_row(parameter.path, str(parameter.domain), when or "always")
     console.print(table)
     search, size = plan.config.search, plan.space.size(limit=100_000)
-    resources = " and ".join(f"{n:g} {what.upper()}" for what, n in trial_resources(search).items())
+    resources = str(WorkerNeeds.of(search, plan.config.trainer.workers))
     uri = redact_text(resolve_uri(plan.config.tracking)) if plan.config.tracking.enabled else "off"
     scheduler: str = search.scheduler
     if scheduler == "asha":
@@ -53,7 +54,8 @@ def print_plan(plan: SweepPlan, console: Console) -> None:
         "baselines first": str(len(plan.baselines)),
         "trials": "all, once" if search.exhaustive else str(search.trials),
         "epochs per trial": f"at most {plan.max_epochs}",
-        "objective": f"{plan.config.objective.metric} ({plan.config.objective.mode})",
+        "objective": f"{plan.config.objective.metric} ({plan.config.objective.mode})"
+        + ("" if plan.config.objective.cost == "none" else f" against {plan.config.objective.cost}"),
         "sampler": f"{search.sampler}, seed {search.seed}",
         "early stopping": scheduler,
         "resources per trial": resources,
@@ -93,7 +95,7 @@ def print_results(results: SweepResults, tracking: TrackingConfig, console: Cons
         if results.count(status)
     ]
     console.print()
-    for table in leaderboard(results, top, console.width):
+    for table in (*leaderboard(results, top, console.width), *pareto_table(results)):
         console.print(table)
     console.print(f"{len(results.rows)} trials: {', '.join(counts)}.", highlight=False)
     best = results.best
@@ -112,6 +114,10 @@ def print_results(results: SweepResults, tracking: TrackingConfig, console: Cons
         console.print(f"  {path}: {json.dumps(value)}", highlight=False, soft_wrap=True)
     config = results.folder / BEST_FOLDER / CONFIG_FILE
     lines = [f"Saved: {config}", f"Train it again: python -m gisearch.train --config {config}"]
+    if results.front:
+        lines.insert(
+            1, f"Saved: {results.folder / FRONT_FOLDER}/<trial>.yaml, the Pareto front's configurations"
+        )
     # A name is looked up in the default results folder; elsewhere the sweep's own folder finds it.
     own = results.folder if results.folder.parent.name != "results" else results.name
     lines.append(f"Report: python -m gisearch.report {own}")
@@ -192,6 +198,28 @@ def leaderboard(results: SweepResults, top: int, width: int) -> list[Table]:
     for key, name in names.items():
         details.add_row(name, *(_cell(row, key) for row in shown))
     return [table, details]
+
+
+def pareto_table(results: SweepResults) -> list[Table]:
+    """Return the trials that no other beats in score and in cost as a table; none for a sweep without a cost.
+
+    Its last column holds the keys in which they differ.
+    """
+    rows, cost = results.front, results.cost
+    if cost is None or not rows:
+        return []
+    keys = list(dict.fromkeys(key for row in rows for key in row.params))
+    names = short_names(keys)
+    differing = [key for key in keys if len({_cell(row, key) for row in rows}) > 1]
+    title = f"Pareto front: {results.metric} against {cost}"
+    table = Table("trial", title=title, title_justify="left")
+    for column in (results.metric, cost):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("where they differ", overflow="fold")
+    for row in rows:
+        values = ", ".join(f"{names[key]} {_cell(row, key)}" for key in differing if key in row.params)
+        table.add_row(row.trial_id, f"{row.value:.4f}", shown_cost(cost, row.cost or 0.0), values)
+    return [table]
 
 
 def _cell(row: TrialRow, key: str) -> str:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gisearch.search.ledger import Handout, Outcome
+from gisearch.search.observer import Observer
 from gisearch.search.trial import trial_name
 from gisearch.training.experiment import ExperimentConfig
 from gisearch.training.metrics import Objective
@@ -20,7 +21,7 @@ from gisearch.training.metrics import Objective
 _PLAIN_INTERVAL = 10.0
 
 
-class ProgressView:
+class ProgressView(Observer):
     """Shows a sweep while it runs: live in a terminal, a line now and then elsewhere."""
 
     def __init__(
@@ -71,6 +72,14 @@ class ProgressView:
         self.running[number] = (epoch, best)
         if self.best is None or self.objective.better(best, self.best[0]):
             self.best = (best, number)
+        self._tick()
+
+    def on_pause(self, number: int, reason: str) -> None:
+        """A trial lost its place; the user is told why."""
+        self.running.pop(number, None)
+        self.console.print(
+            Text(f"trial {trial_name(number)} will be continued: {reason}", style="yellow"), highlight=False
+        )
         self._tick()
 
     def on_end(self, number: int, outcome: Outcome) -> None:

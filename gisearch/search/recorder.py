@@ -8,6 +8,8 @@ from pathlib import Path
 from gisearch.config import flatten, to_plain
 from gisearch.data.dataset import Dataset
 from gisearch.search.ledger import Handout, Outcome
+from gisearch.search.observer import Observer
+from gisearch.search.pareto import measured_cost
 from gisearch.search.plan import SweepPlan
 from gisearch.search.results import read_runs, write_runs
 from gisearch.search.trial import trial_name
@@ -25,7 +27,7 @@ _STATUS: Mapping[str, TrialStatus] = {
 }
 
 
-class Recorder:
+class Recorder(Observer):
     """Turns the searcher's events into tracking records."""
 
     def __init__(self, tracker: SweepTracker, objective: Objective) -> None:
@@ -65,6 +67,7 @@ class Recorder:
             "best_epoch": facts.get("best_epoch"),
             "peak_memory_mb": facts.get("peak_memory_mb"),
             "parameters": parameters.get("total"),
+            "cost": self._cost(outcome),
             **facts.get("subgroups", {}),
         }
         summary |= {key: float(value) for key, value in numbers.items() if value is not None}
@@ -74,12 +77,17 @@ class Recorder:
         if outcome.value is not None:
             self.tracker.log_metrics(None, self._ended, {"objective": outcome.value})
 
+    def _cost(self, outcome: Outcome) -> float | None:
+        cost = self.objective.cost
+        return None if cost is None or outcome.status != "finished" else measured_cost(cost, outcome.summary)
+
 
 def sweep_question(folder: Path, plan: SweepPlan, dataset: Dataset, objective: Objective) -> SweepQuestion:
     """Return what the sweep is for, as its page in MLflow tells it."""
     ceiling = None if dataset.noise_ceiling is None else dataset.noise_ceiling.get("val")
+    for_its_cost = f" for its {objective.cost}" if objective.cost else ""
     return SweepQuestion(
-        question=plan.question or f"Which configuration has the best {objective.metric}?",
+        question=plan.question or f"Which configuration has the best {objective.metric}{for_its_cost}?",
         metric=objective.metric,
         mode=objective.mode,
         trials=plan.config.search.trials,

@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import optuna
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from gisearch.config import build
 from gisearch.errors import ConfigError, nearest_name
-from gisearch.search.ledger import load_study
+from gisearch.search.pareto import cost_of, mode_of, pareto_front
+from gisearch.search.study import load_study
 from gisearch.search.trial import trial_name
 from gisearch.tracking.config import TrackingConfig
 from gisearch.training.experiment import CONFIG_FILE
+from gisearch.training.metrics import Cost
 
 SWEEP_FILE = "sweep.yaml"
 SPACE_FILE = "search_space.yaml"
@@ -38,6 +39,7 @@ class TrialRow:
         epochs: epochs trained.
         seconds: time spent training and evaluating.
         params: the searched values that were active.
+        cost: what the sweep minimised beside the objective; None where it did not, or the trial failed.
         curve: the objective's best value so far by epoch.
         facts: further plain facts: best_epoch, parameters, peak_memory_mb, subgroups.
         reason: why it failed.
@@ -50,6 +52,7 @@ class TrialRow:
     epochs: int
     seconds: float
     params: Mapping[str, Any]
+    cost: float | None = None
     curve: tuple[tuple[int, float], ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     reason: str | None = None
@@ -65,6 +68,7 @@ class TrialRow:
         return {
             "trial_id": self.trial_id,
             "value": self.value,
+            **({} if self.cost is None else {"cost": self.cost}),
             "status": self.status,
             "epochs": self.epochs,
             "seconds": round(self.seconds, 3),
@@ -82,7 +86,8 @@ class SweepResults:
         folder: where it lies.
         metric: what was optimised.
         mode: ``max`` or ``min``.
-        rows: every trial, the best first, those without a value last.
+        rows: every trial, the best first, those without a value last; of equals the cheaper one first.
+        cost: what was minimised beside the metric, or None.
         noise_ceiling: the best attainable validation Pearson, where the data knows it.
         facts: what the sweep noted about itself at its start.
     """
@@ -92,6 +97,7 @@ class SweepResults:
     metric: str
     mode: Literal["max", "min"]
     rows: tuple[TrialRow, ...]
+    cost: Cost | None = None
     noise_ceiling: float | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -99,6 +105,13 @@ class SweepResults:
     def best(self) -> TrialRow | None:
         """The trial with the best value."""
         return self.rows[0] if self.rows and self.rows[0].value is not None else None
+
+    @property
+    def front(self) -> tuple[TrialRow, ...]:
+        """The trained trials that no other beats in score and in cost, best score first."""
+        rows = [row for row in self.rows if row.cost is not None and row.status == "finished"]
+        points = [(row.value or 0.0, row.cost or 0.0) for row in rows]
+        return tuple(rows[i] for i in pareto_front(points, self.mode))
 
     @property
     def tracking(self) -> TrackingConfig:
@@ -109,12 +122,14 @@ class SweepResults:
         """Return the number of trials with a status."""
         return sum(row.status == status for row in self.rows)
 
+    def trial_folder(self, row: TrialRow) -> Path:
+        """Return the folder of a trial; of a reused result, that of the trial that was trained."""
+        return self.folder / TRIALS_FOLDER / trial_name(row.facts.get("duplicate_of", row.number))
+
     def config_of(self, row: TrialRow) -> dict[str, Any]:
         """Return a trial's whole configuration."""
-        number = row.facts.get("duplicate_of", row.number)
-        path = self.folder / TRIALS_FOLDER / trial_name(number) / CONFIG_FILE
         try:
-            values = yaml.safe_load(path.read_text())
+            values = yaml.safe_load((self.trial_folder(row) / CONFIG_FILE).read_text())
         except OSError as error:
             raise ConfigError(f"cannot read the configuration of {row.trial_id}: {error}.") from None
         return dict(values)
@@ -122,6 +137,7 @@ class SweepResults:
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values: the object that ``gisearch.report --json`` prints."""
         best = self.best
+        front = [{"trial_id": row.trial_id, "value": row.value, "cost": row.cost} for row in self.front]
         return {
             "name": self.name,
             "metric": self.metric,
@@ -135,6 +151,7 @@ class SweepResults:
                 "mlflow_run_id": best.mlflow_run_id,
             },
             **({} if self.noise_ceiling is None else {"noise_ceiling": self.noise_ceiling}),
+            **({} if self.cost is None else {"cost": self.cost, "front": front}),
             "trials": [row.as_json() for row in self.rows],
         }
 
@@ -147,7 +164,7 @@ def load_results(folder: Path) -> SweepResults:
     """
     facts = read_facts(folder)
     study = load_study(folder)
-    mode: Literal["max", "min"] = "max" if study.direction == optuna.study.StudyDirection.MAXIMIZE else "min"
+    mode = mode_of(study)
     runs = read_runs(folder)["children"]
     rows = [
         _row(trial, runs.get(str(trial.number)))
@@ -161,6 +178,7 @@ def load_results(folder: Path) -> SweepResults:
             row.value is None,
             0.0 if row.value is None else sign * row.value,
             row.status == "reused",
+            row.cost or 0.0,
             row.number,
         )
     )
@@ -170,6 +188,7 @@ def load_results(folder: Path) -> SweepResults:
         metric=facts["metric"],
         mode=mode,
         rows=tuple(rows),
+        cost=cost_of(study),
         noise_ceiling=facts.get("noise_ceiling"),
         facts=facts,
     )
@@ -184,7 +203,8 @@ def _row(trial: FrozenTrial, run_id: str | None) -> TrialRow:
         outcome["duplicate_of"] = attrs["duplicate_of"]
     status = "reused" if reused else outcome.pop("status", "running")
     failed = status == "failed" or trial.state == TrialState.FAIL
-    value = trial.value if trial.state == TrialState.COMPLETE else (curve[-1][1] if curve else None)
+    told = trial.values if trial.state == TrialState.COMPLETE else None
+    value = told[0] if told else (curve[-1][1] if curve else None)
     return TrialRow(
         number=trial.number,
         value=None if failed else value,
@@ -192,6 +212,7 @@ def _row(trial: FrozenTrial, run_id: str | None) -> TrialRow:
         epochs=0 if reused else int(outcome.pop("epochs", curve[-1][0] if curve else 0)),
         seconds=0.0 if reused else float(outcome.pop("seconds", 0.0)),
         params=attrs["assignment"],
+        cost=told[1] if told and len(told) > 1 else None,
         curve=curve,
         reason=outcome.pop("reason", None),
         facts={**outcome, **_facts(trial)},

@@ -1,43 +1,83 @@
-"""Early stopping, and its memory of earlier trials when a sweep is continued."""
+"""Early stopping by score: successive halving, and its memory of earlier trials when a sweep is continued."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from optuna.trial import FrozenTrial
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from gisearch.search.config import SearchConfig
+from gisearch.search.keys import EPOCH, OBJECTIVE
+from gisearch.seeding import child_generator
 
-EPOCH, OBJECTIVE = "epoch", "objective"
+if TYPE_CHECKING:
+    from gisearch.search.supervision import Judge, Verdict
 
 
-def build_scheduler(
-    config: SearchConfig, *, mode: Literal["max", "min"], max_epochs: int, earlier: Iterable[FrozenTrial] = ()
-) -> TrialScheduler:
-    """Return the scheduler; its rungs already hold what ``earlier`` trials reached.
+class Halving:
+    """Asynchronous successive halving (ASHA, Li et al. 2020, arXiv 1810.05934), by the study's numbers.
 
-    ASHA: Li et al. 2020, arXiv 1810.05934. It compares the best value so far at the same epoch, so that
-    it judges a trial by what the trial would be recorded with.
+    It compares the best value so far at the same epoch, so that it judges a trial by what the trial would
+    be recorded with. ``hyperband`` spreads trials over brackets whose first rungs lie ever later (Li et al.
+    2018, arXiv 1603.06560, without its waiting): slow starters live on in the later ones.
+
+    Args:
+        mode: whether more is better.
+        max_epochs: epochs of a whole trial.
+        config: the first rung, and what is kept at every rung.
     """
+
+    def __init__(self, mode: Literal["max", "min"], max_epochs: int, config: SearchConfig) -> None:
+        from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+
+        self._stop = TrialScheduler.STOP
+        self._seed, factor = config.seed, config.reduction_factor
+        last = int(math.log(max_epochs / config.grace_epochs) / math.log(factor) + 1e-9)
+        offsets = range(last + 1) if config.scheduler == "hyperband" else (0,)
+        # Hyperband's numbers of configurations: each bracket is to cost about the same.
+        weights = [factor ** (last - k) * (last + 1) / (last - k + 1) for k in offsets]
+        self._shares = [weight / sum(weights) for weight in weights]
+        self._brackets = [
+            ASHAScheduler(
+                time_attr=EPOCH,
+                metric=OBJECTIVE,
+                mode=mode,
+                # A trial at its last epoch ends by itself; the rungs lie below.
+                max_t=max_epochs,
+                grace_period=min(max_epochs, config.grace_epochs * factor**k),
+                reduction_factor=factor,
+                stop_last_trials=False,
+            )
+            for k in offsets
+        ]
+        self._trials: dict[int, tuple[Any, Any]] = {}
+
+    def judge(self, number: int, epoch: int, value: float) -> Verdict:
+        """Return whether the trial is among the best at this epoch."""
+        if number not in self._trials:
+            which = child_generator(self._seed, "bracket", number).choice(len(self._brackets), p=self._shares)
+            # The scheduler reads nothing of a trial but its identifier.
+            self._trials[number] = self._brackets[which], SimpleNamespace(trial_id=f"t{number}")
+            self._brackets[which].on_trial_add(None, self._trials[number][1])
+        bracket, trial = self._trials[number]
+        decision = bracket.on_trial_result(None, trial, {EPOCH: epoch, OBJECTIVE: value})
+        return "stop" if decision == self._stop else "go_on"
+
+    def ended(self, number: int) -> None:
+        """Keep the trial's identifier: the same trial may be handed out again."""
+
+
+def build_judge(
+    config: SearchConfig, *, mode: Literal["max", "min"], max_epochs: int, earlier: Iterable[FrozenTrial] = ()
+) -> Judge | None:
+    """Return what stops trials by their score; its rungs already hold what ``earlier`` trials reached."""
     if config.scheduler == "none" or config.grace_epochs >= max_epochs:
-        return FIFOScheduler()
-    scheduler = ASHAScheduler(
-        time_attr=EPOCH,
-        metric=OBJECTIVE,
-        mode=mode,
-        # A trial at its last epoch ends by itself; the rungs lie below.
-        max_t=max_epochs,
-        grace_period=config.grace_epochs,
-        reduction_factor=config.reduction_factor,
-        stop_last_trials=False,
-    )
+        return None
+    judge = Halving(mode, max_epochs, config)
     for frozen in earlier:
-        # The scheduler reads nothing of a trial but its identifier.
-        trial: Any = SimpleNamespace(trial_id=f"earlier_{frozen.number}")
-        scheduler.on_trial_add(None, trial)
         for epoch, value in sorted(frozen.intermediate_values.items()):
-            scheduler.on_trial_result(None, trial, {EPOCH: epoch, OBJECTIVE: value})
-    return scheduler
+            judge.judge(frozen.number, epoch, value)
+    return judge

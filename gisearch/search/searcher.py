@@ -2,6 +2,7 @@
 
 Ray's OptunaSearch records trials that were stopped early as complete, cannot take conditional baselines,
 and loses its storage's agreement with Tune when the driver dies; this small searcher stands in for it.
+To Tune every attempt at a trial is a trial of its own; a study's trial may have several.
 """
 
 from __future__ import annotations
@@ -9,68 +10,81 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ray.tune.search import Searcher
 
 from gisearch.config import to_plain
 from gisearch.errors import ConfigError
-from gisearch.search.ledger import Handout, Ledger, Outcome
+from gisearch.search.distributed import GroupPool
+from gisearch.search.failures import Loss, loss_of
+from gisearch.search.keys import EPOCH, FAILURE, FINISHED, LOST, METRICS, OBJECTIVE, SUMMARY
+from gisearch.search.ledger import Ledger, Outcome
+from gisearch.search.observer import Observer
 from gisearch.search.plan import SweepPlan
-from gisearch.search.scheduler import EPOCH, OBJECTIVE
-from gisearch.search.trial import FAILURE, FINISHED, METRICS, SUMMARY, trial_name
-from gisearch.training.experiment import ExperimentConfig
+from gisearch.search.staying import StaysHere
+from gisearch.search.supervision import Ending, Supervisor
+from gisearch.search.trial import trial_name
 
 
-class Observer(Protocol):
-    """Hears of every trial: the tracker and the progress view."""
+class LedgerSearcher(StaysHere, Searcher):
+    """Hands the ledger's configurations to Tune and Tune's results to the ledger.
 
-    def on_start(self, handout: Handout, config: ExperimentConfig) -> None:
-        """A trial was handed out."""
+    Attributes:
+        numbers: the study's number by Tune's trial, of those that run.
+    """
 
-    def on_epoch(self, number: int, epoch: int, best: float, metrics: Mapping[str, float]) -> None:
-        """A trial finished an epoch."""
-
-    def on_end(self, number: int, outcome: Outcome) -> None:
-        """A trial ended."""
-
-
-class LedgerSearcher(Searcher):
-    """Hands the ledger's configurations to Tune and Tune's results to the ledger."""
-
-    def __init__(self, plan: SweepPlan, ledger: Ledger, folder: Path, observers: list[Observer]) -> None:
+    def __init__(
+        self,
+        plan: SweepPlan,
+        ledger: Ledger,
+        folder: Path,
+        observers: list[Observer],
+        supervisor: Supervisor,
+        groups: GroupPool | None = None,
+    ) -> None:
         super().__init__(metric=OBJECTIVE)
         self.plan, self.ledger, self.folder, self.observers = plan, ledger, folder, observers
-        self._numbers: dict[str, int] = {}
+        self.supervisor, self.groups = supervisor, groups
+        self.numbers: dict[str, int] = {}
         self._last: dict[str, dict[str, Any]] = {}
-        self._epochs: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         """Return the configuration of Tune's next trial, or that there is none."""
+        if self.supervisor.leaving.wanted:
+            return str(Searcher.FINISHED)
+        if self.supervisor.budget.used_up() is not None:
+            self.ledger.ended = True
+            return str(Searcher.FINISHED)
         while (handout := self.ledger.next()) is not None:
             try:
                 config = self.plan.configure(handout.assignment, handout.seed)
             except ConfigError as error:
-                self.ledger.finish(handout.number, Outcome("failed", reason=str(error)))
+                self._finish(handout.number, Outcome("failed", reason=str(error)))
                 continue
-            self._numbers[trial_id] = handout.number
+            self.numbers[trial_id] = handout.number
             for observer in self.observers:
                 observer.on_start(handout, config)
-            # Absolute: a worker has another working directory.
-            folder = (self.folder / "trials" / trial_name(handout.number)).resolve()
-            return {"experiment": to_plain(config), "folder": str(folder), "number": handout.number}
+            job = {
+                "experiment": to_plain(config),
+                "folder": self._folder_of(handout.number),
+                "adopt": None if handout.adopt is None else self._folder_of(handout.adopt),
+            }
+            return {"job": job, "group": None if self.groups is None else self.groups.take(trial_id)}
         return str(Searcher.FINISHED)
 
+    def _folder_of(self, number: int) -> str:
+        # Absolute: a worker has another working directory.
+        return str((self.folder / "trials" / trial_name(number)).resolve())
+
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Record an epoch, once: a retried worker repeats some, and the closing report repeats the last."""
+        """Record an epoch, once: another attempt repeats some, and the closing report repeats the last."""
         if EPOCH not in result:
             return
         self._last[trial_id] = result
-        if result[EPOCH] <= self._epochs.get(trial_id, 0):
+        number = self.numbers[trial_id]
+        if not self.ledger.report(number, result[EPOCH], result[OBJECTIVE]):
             return
-        self._epochs[trial_id] = result[EPOCH]
-        number = self._numbers[trial_id]
-        self.ledger.report(number, result[EPOCH], result[OBJECTIVE])
         metrics = json.loads(result[METRICS])
         for observer in self.observers:
             observer.on_epoch(number, result[EPOCH], result[OBJECTIVE], metrics)
@@ -78,15 +92,46 @@ class LedgerSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Record how a trial ended."""
-        if trial_id not in self._numbers:
+        """Record how an attempt ended: with it the trial, unless the ledger hands it out again."""
+        if trial_id not in self.numbers:
             return
         # Tune tells the epoch at which the scheduler stops a trial here alone.
         self.on_trial_result(trial_id, result or {})
-        number = self._numbers.pop(trial_id)
-        self._epochs.pop(trial_id, None)
+        number = self.numbers.pop(trial_id)
         last = self._last.pop(trial_id, {})
-        outcome = _outcome(result or last, last, error, self.plan.config.search.max_retries)
+        facts = {**last, **(result or {})}
+        ending = self.supervisor.ended(number) or (Ending("lost") if error else None)
+        if self.groups is not None:
+            self.groups.give_back(trial_id, intact=ending is None or ending.kind not in ("lost", "hung"))
+        if FINISHED not in facts or not facts[FINISHED]:
+            if ending is not None and ending.kind == "left":
+                self._pause(number, "the sweep was told to leave")
+                return
+            if ending is not None and ending.kind == "replaced":
+                self._pause(number, "it takes over another trial's state")
+                return
+            if ending is not None and ending.kind == "lost":
+                lost = loss_of(ending.error)
+                self._lost(number, lost.kind, str(lost), facts)
+                return
+        elif LOST in facts:
+            self._lost(number, facts[LOST], facts[FAILURE], facts)
+            return
+        self._finish(number, _outcome(facts, ending))
+
+    def _lost(self, number: int, kind: Loss, reason: str, facts: dict[str, Any]) -> None:
+        attempts = self.ledger.lost(number, kind)
+        if attempts is None:
+            self._pause(number, reason)
+            return
+        times = f" ({attempts} times)" if attempts > 1 else ""
+        self._finish(number, Outcome("failed", facts.get(OBJECTIVE), f"{reason}{times}", _summary(facts)))
+
+    def _pause(self, number: int, reason: str) -> None:
+        for observer in self.observers:
+            observer.on_pause(number, reason)
+
+    def _finish(self, number: int, outcome: Outcome) -> None:
         self.ledger.finish(number, outcome)
         for observer in self.observers:
             observer.on_end(number, outcome)
@@ -103,16 +148,9 @@ class LedgerSearcher(Searcher):
         """Return nothing: the study holds everything."""
         return {}
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Searcher, ())
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> LedgerSearcher:
-        return self
-
-
-def _outcome(result: dict[str, Any], last: dict[str, Any], error: bool, retries: int) -> Outcome:
-    facts = {**last, **result}
-    summary = {
+def _summary(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {
         "epochs": facts.get(EPOCH, 0),
         "best_epoch": facts.get("best_epoch"),
         "seconds": facts.get("train_seconds", 0.0),
@@ -120,11 +158,17 @@ def _outcome(result: dict[str, Any], last: dict[str, Any], error: bool, retries:
         "peak_memory_mb": facts.get("peak_memory_mb"),
         **json.loads(facts.get(SUMMARY, "{}")),
     }
-    value = facts.get(OBJECTIVE)
+
+
+def _outcome(facts: Mapping[str, Any], ending: Ending | None) -> Outcome:
+    value, summary = facts.get(OBJECTIVE), _summary(facts)
     if FAILURE in facts:
         return Outcome("failed", value, str(facts[FAILURE]), summary)
-    if error:
-        reason = f"the worker process died and was retried {retries} times."
-        return Outcome("failed", value, reason, summary)
-    done = facts.get(FINISHED) or value is None
-    return Outcome("finished" if done else "stopped_early", value, None, summary)
+    if ending is not None and ending.kind == "hung":
+        return Outcome("failed", value, f"{ending.reason}; its process was ended.", summary)
+    if facts.get(FINISHED):
+        return Outcome("finished", value, None, summary)
+    if value is None:
+        return Outcome("failed", None, "it ended without a result.", summary)
+    reason = None if ending is None else ending.reason
+    return Outcome("stopped_early", value, reason, summary)

@@ -15,7 +15,7 @@ from gisearch.search.yaml_lines import Lines, read_yaml
 
 FILE_KEYS = ("name", "question", "base", "objective", "space", "baselines", "search", "tracking", "results")
 _SECTIONS = ("objective", "search", "tracking", "results")
-_HELD_EQUAL = ("data", "objective", "seed")
+_HELD_EQUAL = ("data", "objective", "seed", "trainer.workers")
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class SpaceFile:
         if "space" not in file.document:
             raise ConfigError(f"{path}: the key 'space' is missing; expected the parameters to search.")
         for key in file.space:
-            section = str(key).partition(".")[0]
-            if section in _HELD_EQUAL:
+            section = next((s for s in _HELD_EQUAL if f"{key}.".startswith(f"{s}.")), None)
+            if section is not None:
                 raise file.fail(
                     ("space", str(key)),
                     f"{key}: a sweep holds {section!r} equal for all trials, so that they can be compared; "

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 from optuna.trial import TrialState
@@ -17,25 +17,32 @@ from rich.console import Console
 from gisearch.config import to_plain
 from gisearch.data.dataset import Dataset
 from gisearch.data.load import load_dataset
-from gisearch.errors import ConfigError, DataError
-from gisearch.search.cluster import concurrency, ray_session, trial_resources
+from gisearch.errors import ConfigError, DataError, GisearchError
+from gisearch.search.budget import Budget
+from gisearch.search.cluster import WorkerNeeds, concurrency, ray_session
 from gisearch.search.conclusion import conclude
+from gisearch.search.distributed import GroupPool
 from gisearch.search.housekeeping import Housekeeper
-from gisearch.search.ledger import Ledger, open_study
+from gisearch.search.leaving import GraceOverError, Leaving
+from gisearch.search.ledger import Ledger
+from gisearch.search.lock import locked
 from gisearch.search.plan import SweepPlan
 from gisearch.search.progress import ProgressView
 from gisearch.search.recorder import Recorder, start_tracking, sweep_question
 from gisearch.search.results import (
     SPACE_FILE,
     SWEEP_FILE,
+    TRIALS_FOLDER,
     SweepResults,
     load_results,
     numbered_folder,
     read_facts,
 )
-from gisearch.search.scheduler import build_scheduler
-from gisearch.search.searcher import LedgerSearcher, Observer
-from gisearch.search.trial import run_trial
+from gisearch.search.scheduler import build_judge
+from gisearch.search.searcher import LedgerSearcher
+from gisearch.search.study import open_study
+from gisearch.search.supervision import SupervisedScheduler, Supervisor, Watchdog
+from gisearch.search.trial import TrialSupplies, run_trial
 from gisearch.tracking.mlflow_tracker import SweepTracker
 from gisearch.tracking.provenance import collect_provenance
 from gisearch.tracking.store import open_store, preload
@@ -52,11 +59,13 @@ class SweepOutcome:
         results: what it found so far.
         interrupted: whether it was stopped before its budget was used up.
         messages: sentences for the user, such as tracking that is still to be uploaded.
+        signal: the signal that stopped it.
     """
 
     results: SweepResults
     interrupted: bool
     messages: tuple[str, ...]
+    signal: signal.Signals | None = None
 
 
 def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) -> SweepOutcome:
@@ -82,47 +91,115 @@ def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) 
         if importing is not None:
             importing.result()
     store = open_store(plan.config.tracking)
+    leaving = Leaving(plan.config.search.grace_seconds, lambda text: console.print(text, highlight=False))
+    with _sweep_folder(plan, folder, dataset, objective) as own, leaving:
+        tracker = SweepTracker(store, own)
+        question = sweep_question(own, plan, dataset, objective)
+        study = open_study(own, own.name, objective)
+        ledger = Ledger(
+            study, plan.space, plan.config.search, baselines=plan.baselines, seed=plan.config.seed
+        )
+        with _search_session(plan, own, dataset) as session:
+            start_tracking(tracker, own, plan, question, resumed=folder is not None)
+            _search(plan, ledger, objective, tracker, leaving, session, console)
+        interrupted = not ledger.ended or bool(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+        messages = conclude(own, dataset, tracker, question, interrupted=interrupted)
+        shutil.rmtree(own / _RAY_FOLDER, ignore_errors=True)
+        return SweepOutcome(load_results(own), interrupted, tuple(messages), leaving.signal)
+
+
+@contextmanager
+def _sweep_folder(
+    plan: SweepPlan, folder: Path | None, dataset: Dataset, objective: Objective
+) -> Iterator[Path]:
+    """Make the sweep's folder, or check that an existing one can be continued; hold it meanwhile.
+
+    A new folder is removed again where the sweep cannot start.
+    """
     resumed = folder is not None
     if folder is None:
         folder = numbered_folder(plan.config.results.dir, plan.config.name)
         _write_facts(folder, plan, dataset, objective)
-    elif read_facts(folder)["data"] != dataset.digest():
-        raise DataError(f"the data has changed since {folder} was started; a sweep compares on equal data.")
-    with ray_session() as available:
+    else:
+        facts = read_facts(folder)
+        if facts["data"] != dataset.digest():
+            raise DataError(
+                f"the data has changed since {folder} was started; a sweep compares on equal data."
+            )
+        if facts["metric"] != objective.metric:
+            raise ConfigError(
+                f"objective.metric: {folder} was started with {facts['metric']!r}, got {objective.metric!r}; "
+                "a resumed sweep keeps its objectives."
+            )
+    with locked(folder):
         try:
-            parallel = concurrency(plan.config.search, available)
-        except ConfigError:
-            if not resumed:
+            yield folder
+        except GisearchError:
+            if not resumed and not (folder / TRIALS_FOLDER).exists():
                 shutil.rmtree(folder)
             raise
-        study = open_study(folder, folder.name, objective)
-        earlier = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
-        ledger = Ledger(
-            study,
-            plan.space,
-            plan.config.search,
-            baselines=plan.baselines,
-            seed=plan.config.seed,
-        )
-        tracker = SweepTracker(store, folder)
-        question = sweep_question(folder, plan, dataset, objective)
-        start_tracking(tracker, folder, plan, question, resumed=resumed)
-        evaluated = sum("outcome" in t.user_attrs for t in earlier)
-        view = ProgressView(console, objective, _total(plan), evaluated, tracker.notice)
-        observers: list[Observer] = [Recorder(tracker, objective), view, Housekeeper(folder, plan, study)]
-        searcher = LedgerSearcher(plan, ledger, folder, observers)
-        scheduler = build_scheduler(
-            plan.config.search,
-            mode=objective.mode,
-            max_epochs=plan.max_epochs,
-            earlier=[t for t in earlier if "duplicate_of" not in t.user_attrs],
-        )
-        with view:
-            _tune(searcher, scheduler, plan, dataset, folder, parallel)
-    interrupted = not ledger.ended or bool(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
-    messages = conclude(folder, dataset, tracker, question, interrupted=interrupted)
-    shutil.rmtree(folder / _RAY_FOLDER, ignore_errors=True)
-    return SweepOutcome(load_results(folder), interrupted, tuple(messages))
+
+
+@dataclass(frozen=True)
+class _Session:
+    """Ray as one sweep uses it.
+
+    Attributes:
+        needs: the processes of one trial.
+        parallel: trials at a time.
+        groups: the groups of workers; None for trials of one worker.
+        supplies: what all trials are given.
+        storage: Ray's own folder.
+    """
+
+    needs: WorkerNeeds
+    parallel: int
+    groups: GroupPool | None
+    supplies: TrialSupplies
+    storage: Path
+
+
+@contextmanager
+def _search_session(plan: SweepPlan, folder: Path, dataset: Dataset) -> Iterator[_Session]:
+    import ray
+
+    needs = WorkerNeeds.of(plan.config.search, plan.config.trainer.workers)
+    storage = folder.resolve() / _RAY_FOLDER
+    with ray_session(state_api=needs.workers > 1) as nodes:
+        parallel = concurrency(plan.config.search, needs, nodes)
+        shared = ray.put(dataset)
+        if needs.workers == 1:
+            yield _Session(needs, parallel, None, TrialSupplies(shared), storage)
+            return
+        groups = GroupPool(parallel, needs, shared, storage)
+        try:
+            yield _Session(needs, parallel, groups, TrialSupplies(shared, groups.switchboard), storage)
+        finally:
+            groups.close()
+
+
+def _search(
+    plan: SweepPlan,
+    ledger: Ledger,
+    objective: Objective,
+    tracker: SweepTracker,
+    leaving: Leaving,
+    session: _Session,
+    console: Console,
+) -> None:
+    """Run trials until the budget is used up or somebody wants to leave."""
+    folder, search, study = tracker.directory, plan.config.search, ledger.study
+    earlier = [t for t in study.get_trials(deepcopy=False) if "duplicate_of" not in t.user_attrs]
+    judge = build_judge(search, mode=objective.mode, max_epochs=plan.max_epochs, earlier=earlier)
+    budget = Budget(study, search, session.needs.total_gpus)
+    supervisor = Supervisor(search, judge, budget, leaving)
+    done = sum("outcome" in trial.user_attrs for trial in earlier)
+    view = ProgressView(console, objective, _total(plan), done, tracker.notice)
+    observers = [budget, Recorder(tracker, objective), view, Housekeeper(folder, plan, study)]
+    searcher = LedgerSearcher(plan, ledger, folder, observers, supervisor, session.groups)
+    with view:
+        _tune(searcher, session)
+    budget.keep()
 
 
 def _total(plan: SweepPlan) -> int:
@@ -140,38 +217,32 @@ def _check_against(plan: SweepPlan, dataset: Dataset) -> None:
             raise DataError(f"{which}{error}") from None
 
 
-def _tune(
-    searcher: LedgerSearcher,
-    scheduler: Any,
-    plan: SweepPlan,
-    dataset: Dataset,
-    folder: Path,
-    parallel: int,
-) -> None:
+def _tune(searcher: LedgerSearcher, session: _Session) -> None:
     from ray import tune
 
-    trainable = tune.with_resources(
-        tune.with_parameters(run_trial, dataset=dataset), trial_resources(plan.config.search)
-    )
     tuner = tune.Tuner(
-        trainable,
+        tune.with_resources(
+            tune.with_parameters(run_trial, supplies=session.supplies), session.needs.of_tune
+        ),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=scheduler,
+            scheduler=SupervisedScheduler(searcher.supervisor, searcher.numbers),
             # The ledger says when it is over.
             num_samples=-1,
-            max_concurrent_trials=parallel,
+            max_concurrent_trials=session.parallel,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
         run_config=tune.RunConfig(
-            name=_RAY_FOLDER,
-            storage_path=str(folder.resolve()),
-            failure_config=tune.FailureConfig(max_failures=plan.config.search.max_retries),
+            name=session.storage.name,
+            storage_path=str(session.storage.parent),
+            # Whether a trial is tried again is the ledger's decision, by the reason.
+            failure_config=tune.FailureConfig(max_failures=0),
+            callbacks=[Watchdog(searcher.supervisor, searcher.numbers)],
             verbose=0,
         ),
     )
-    with _quiet_tune():
+    with _quiet_tune(), suppress(GraceOverError):
         tuner.fit()
 
 

@@ -1,26 +1,34 @@
 """What runs in a trial's worker process: one experiment, every outcome reported, none raised.
 
-An exception would end the warm worker and be retried, although it would only happen again; it is
-reported as the trial's failure instead. What remains for Ray to retry is a process that died.
+An exception would end the warm worker, although it would only happen again; it is reported as the trial's
+failure instead. What remains for the driver to notice is a process that died.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gisearch.config import build
-from gisearch.data.dataset import Dataset
-from gisearch.errors import GisearchError
-from gisearch.search.scheduler import EPOCH, OBJECTIVE
+from gisearch.search.keys import EPOCH, FAILURE, FINISHED, LOST, METRICS, OBJECTIVE, SUMMARY
 
-# Keys of a result. Nested values travel as JSON text, because Tune flattens mappings.
-SUMMARY = "summary"
-FAILURE = "failure"
-FINISHED = "finished"
-METRICS = "metrics"
+Report = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class TrialSupplies:
+    """What all trials of a sweep are given.
+
+    Attributes:
+        dataset: reference to the dataset in Ray's object store.
+        switchboard: the actor through which trials of several workers talk to these; None for one worker.
+    """
+
+    dataset: Any
+    switchboard: Any = None
 
 
 def trial_name(number: int) -> str:
@@ -28,62 +36,85 @@ def trial_name(number: int) -> str:
     return f"t{number:04d}"
 
 
-def run_trial(config: dict[str, Any], dataset: Dataset) -> None:
+def run_trial(config: dict[str, Any], supplies: TrialSupplies) -> None:
     """Train one configuration inside a Tune function trainable.
 
     Args:
-        config: ``experiment`` (plain values) and ``folder`` (where checkpoints go).
-        dataset: the data, read once from Ray's object store.
+        config: ``job`` with ``experiment`` (plain values), ``folder`` (where checkpoints go) and ``adopt``
+            (the folder of a run whose state is taken over, or None); and ``group``, the group of workers
+            and the run's number there, or None to train in this process.
+        supplies: what all trials share.
     """
     from ray import tune
 
-    try:
-        summary = _train(config, dataset)
-    except GisearchError as error:
-        tune.report({FAILURE: str(error), FINISHED: True})
-    except MemoryError:
-        tune.report({FAILURE: "out of memory: the worker could not allocate more.", FINISHED: True})
-    except Exception as error:
-        out_of_memory = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-        kind = "out of memory" if out_of_memory else type(error).__name__
-        tune.report({FAILURE: f"{kind}: {str(error).splitlines()[0] if str(error) else ''}", FINISHED: True})
-    else:
-        tune.report(summary)
-
-
-def _train(config: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
-    # Imported in the worker: the driver needs no PyTorch until then.
-    import torch
-    from ray import tune
-
-    from gisearch.training.experiment import ExperimentConfig, run_experiment
-    from gisearch.training.loop import EpochReport, peak_memory_mb
-
-    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
     last: dict[str, Any] = {}
 
-    def report(epoch: EpochReport) -> None:
+    def report(epoch: Mapping[str, Any]) -> None:
         last.update(
             {
-                EPOCH: epoch.epoch,
-                OBJECTIVE: epoch.best_value,
-                "best_epoch": epoch.best_epoch,
-                "train_seconds": epoch.seconds,
-                METRICS: json.dumps(epoch.metrics),
+                EPOCH: epoch["epoch"],
+                OBJECTIVE: epoch["best_value"],
+                "best_epoch": epoch["best_epoch"],
+                "train_seconds": epoch["seconds"],
+                "peak_memory_mb": epoch["peak_memory_mb"],
+                METRICS: json.dumps(epoch["metrics"]),
             }
         )
-        tune.report({**last, FINISHED: False, "peak_memory_mb": peak_memory_mb()})
+        tune.report({**last, FINISHED: False})
 
-    result = run_experiment(
-        build(ExperimentConfig, config["experiment"]), dataset, folder=Path(config["folder"]), report=report
-    )
+    if config["group"] is None:
+        closing = _train_here(config["job"], supplies, report)
+    else:
+        closing = _train_in_group(config["job"], config["group"], supplies, report)
+    tune.report({**last, **closing, FINISHED: True})
+
+
+def _train_here(job: Mapping[str, Any], supplies: TrialSupplies, report: Report) -> dict[str, Any]:
+    # Imported in the worker: the driver needs no PyTorch until then.
+    import ray
+    import torch
+
+    from gisearch.config import build
+    from gisearch.errors import GisearchError
+    from gisearch.search.failures import describe_crash
+    from gisearch.training.experiment import ExperimentConfig, run_experiment
+
+    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
+    try:
+        experiment = build(ExperimentConfig, job["experiment"])
+        result = run_experiment(
+            experiment,
+            ray.get(supplies.dataset),
+            folder=Path(job["folder"]),
+            report=lambda epoch: report(vars(epoch)),
+        )
+    except GisearchError as error:
+        return {FAILURE: str(error)}
+    except Exception as error:
+        return {FAILURE: describe_crash(error)}
+    return _summary(vars(result))
+
+
+def _train_in_group(
+    job: Mapping[str, Any], group: tuple[str, int], supplies: TrialSupplies, report: Report
+) -> dict[str, Any]:
+    from gisearch.search.switchboard import GONE, RESULT, relay
+
+    kind, value = relay(supplies.switchboard, *group, dict(job), report)
+    if kind == RESULT:
+        return _summary(value)
+    if kind == GONE:
+        return {LOST: value[0], FAILURE: value[1]}
+    return {FAILURE: value}
+
+
+def _summary(result: Mapping[str, Any]) -> dict[str, Any]:
+    facts = {"parameters": dict(result["num_parameters"]), "subgroups": dict(result["subgroups"])}
     return {
-        EPOCH: result.epochs,
-        OBJECTIVE: result.value,
-        "best_epoch": result.best_epoch,
-        "train_seconds": result.seconds,
-        "peak_memory_mb": peak_memory_mb(),
-        METRICS: last.get(METRICS, "{}"),
-        SUMMARY: json.dumps({"parameters": dict(result.num_parameters), "subgroups": dict(result.subgroups)}),
-        FINISHED: True,
+        EPOCH: result["epochs"],
+        OBJECTIVE: result["value"],
+        "best_epoch": result["best_epoch"],
+        "train_seconds": result["seconds"],
+        "peak_memory_mb": result["peak_memory_mb"],
+        SUMMARY: json.dumps(facts),
     }

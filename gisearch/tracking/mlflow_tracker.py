@@ -55,7 +55,7 @@ class SweepTracker:
         self, store: Store | None, directory: Path, on_run: Callable[[int, str], None] | None = None
     ) -> None:
         self._store = store
-        self._directory = directory
+        self.directory = directory
         self._on_run = on_run
         self._runs: Runs | None = None
         self._writer: BackgroundWriter | None = None
@@ -110,7 +110,7 @@ class SweepTracker:
             ) from None
         self._runs = Runs(parent_run_id, {**known, **(children or {})})
         self._writer = BackgroundWriter(
-            RunWriter(self._store, self._runs, self._directory),
+            RunWriter(self._store, self._runs, self.directory),
             Spool(self._spool_path, parent_run_id, self._store.experiment, self._store.address),
             backlog=read_spool(self._spool_path)[1] if self._spool_path.exists() else None,
             on_run=self._on_run,
@@ -172,7 +172,8 @@ class SweepTracker:
             summary: single numbers of the sweep.
             artifacts: path below the parent run's artifacts (``best/config.yaml``) to local file.
             description_markdown: replaces the description given at the start.
-            timeout: seconds after which a store that hangs is given up; one that fails is sooner.
+            timeout: seconds without a delivery after which a store that hangs is given up; one that fails is
+                sooner.
 
         Returns:
             What became of the writes; ``message`` says what to do where some are still to be uploaded.
@@ -188,8 +189,7 @@ class SweepTracker:
             tags[NOTE_TAG] = _limit(redact_text(description_markdown))
         payload = {"status": RUN_STATUS[status], "tags": tags, "summary": encode_metrics(summary)}
         self._submit("end", None, payload)
-        rest = self._writer.close(timeout)
-        kept = len(rest) + self._writer.set_aside
+        kept = self._writer.close(timeout) + self._writer.set_aside
         message = ""
         if kept:
             message = (
@@ -230,6 +230,11 @@ class SweepTracker:
         """Return a trial's run; None until the writer has created it."""
         return None if self._runs is None else self._runs.get(number)
 
+    @property
+    def pending(self) -> int:
+        """Writes that are not delivered yet."""
+        return 0 if self._writer is None else self._writer.pending
+
     def notice(self) -> str | None:
         """Return one sentence while the store is away, for the progress view; None otherwise."""
         outage = None if self._writer is None else self._writer.outage()
@@ -249,7 +254,7 @@ class SweepTracker:
             self._submit("text", None, {"path": path, "text": redact_yaml(local.read_text(encoding="utf-8"))})
             return
         absolute = local.resolve()
-        root = self._directory.resolve()
+        root = self.directory.resolve()
         # Relative where possible: the sweep's folder may be moved before its spool is uploaded.
         kept = absolute.relative_to(root) if absolute.is_relative_to(root) else absolute
         self._submit("file", None, {"path": path, "local": str(kept)})

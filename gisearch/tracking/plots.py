@@ -6,6 +6,7 @@ Each function returns a matplotlib figure; :func:`save` writes it as PNG.
 from gisearch.tracking.plot_curves import Curve, learning_curves
 from gisearch.tracking.plot_parallel import parallel_coordinates
 from gisearch.tracking.plot_parameters import choice_effects, parameter_importance
+from gisearch.tracking.plot_pareto import TrialPoint, score_against_cost
 from gisearch.tracking.plot_predictions import (
     interval_coverage,
     predicted_against_true,
@@ -15,6 +16,7 @@ from gisearch.tracking.plot_style import save
 
 __all__ = [
     "Curve",
+    "TrialPoint",
     "choice_effects",
     "interval_coverage",
     "learning_curves",
@@ -22,5 +24,6 @@ __all__ = [
     "parameter_importance",
     "predicted_against_true",
     "save",
+    "score_against_cost",
     "score_distribution_by_class",
 ]

@@ -21,7 +21,14 @@ from gisearch.models.batch import GenotypeBatch
 from gisearch.models.registry import ModelConfig
 from gisearch.seeding import child_seed
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
-from gisearch.training.loop import EpochReport, Trainer, TrainerConfig, predict, resolve_device
+from gisearch.training.loop import (
+    EpochReport,
+    Trainer,
+    TrainerConfig,
+    peak_memory_mb,
+    predict,
+    resolve_device,
+)
 from gisearch.training.metrics import Objective, ObjectiveConfig, score_subgroups
 from gisearch.training.optimizer import OptimizerConfig
 from gisearch.training.target import TargetScale
@@ -61,6 +68,7 @@ class ExperimentResult:
         best_epoch: that epoch, counted from 1.
         epochs: epochs trained.
         seconds: time spent training and evaluating.
+        peak_memory_mb: peak memory of the (first) training process in MB, or of its GPU where it uses one.
         num_parameters: trainable parameters by component, and ``total``.
         subgroups: validation metrics at the best epoch by subgroup, as ``val/<group>/<metric>``.
     """
@@ -70,6 +78,7 @@ class ExperimentResult:
     best_epoch: int
     epochs: int
     seconds: float
+    peak_memory_mb: float
     num_parameters: Mapping[str, int]
     subgroups: Mapping[str, float]
 
@@ -126,6 +135,7 @@ def run_experiment(
         best_epoch=progress.best_epoch,
         epochs=progress.epoch,
         seconds=progress.seconds,
+        peak_memory_mb=peak_memory_mb(),
         num_parameters=model.num_parameters(),
         subgroups=_subgroups(trainer, dataset),
     )

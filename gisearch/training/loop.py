@@ -69,6 +69,7 @@ class EpochReport:
         best_epoch: the epoch that reached it.
         finished: whether this was the last epoch.
         seconds: training time so far, over all attempts.
+        peak_memory_mb: peak memory of the (first) training process in MB, or of its GPU where it uses one.
     """
 
     epoch: int
@@ -77,6 +78,7 @@ class EpochReport:
     best_epoch: int
     finished: bool
     seconds: float
+    peak_memory_mb: float
 
 
 @plain_dataclass
@@ -304,6 +306,7 @@ class Trainer:
             best_epoch=self.progress.best_epoch,
             finished=self._finished(),
             seconds=self.progress.seconds,
+            peak_memory_mb=peak_memory_mb(),
         )
 
         def act() -> None:

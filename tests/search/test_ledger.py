@@ -13,8 +13,9 @@ from optuna.trial import TrialState
 from gisearch.errors import ConfigError
 from gisearch.search.compilation import compile_space
 from gisearch.search.config import SearchConfig
-from gisearch.search.ledger import Handout, Ledger, Outcome, load_study, open_study
+from gisearch.search.ledger import Handout, Ledger, Outcome
 from gisearch.search.space import SearchSpace, canonical
+from gisearch.search.study import load_study, open_study
 from gisearch.training.metrics import Objective
 
 BASE = {"depth": 1, "kind": "a", "lr": 0.1, "flag": False, "list": [1]}
@@ -300,6 +301,27 @@ class TestResume:
             load_study(tmp_path)
         drain(make(MIXED, trials=1))
         assert len(load_study(tmp_path / "s").trials) == 1
+
+
+@pytest.mark.parametrize("search", [{"trials": 12, "sampler": "random"}, {"exhaustive": True}])
+def test_no_trial_costs_a_reading_of_all_trials(
+    make: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch, search: dict[str, Any]
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise AssertionError("every trial was read for one trial")
+
+    spec = {"kind": ["a", "b"], "depth": {"int": [1, 4], "when": {"kind": "a"}}, "flag": [True, False]}
+    baselines = ({"kind": "b", "flag": True},) * 3
+    ledger = make(spec, baselines=baselines, **search)
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger.study, "get_trials", refuse)
+        drain(ledger)
+    trials = ledger.study.get_trials(deepcopy=False)
+    assert ledger._created == len(trials)
+    assert ledger._enqueued == sum(trial.state == TrialState.WAITING for trial in trials)
+    assert sum("duplicate_of" in trial.user_attrs for trial in trials) >= 2
+    reopened = make(spec, baselines=baselines, **search)
+    assert (reopened._created, reopened._enqueued) == (ledger._created, ledger._enqueued)
 
 
 def test_tpe_learns_a_conditional_space(make: Callable[..., Ledger]) -> None:

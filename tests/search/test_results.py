@@ -14,7 +14,7 @@ from gisearch.search.compilation import compile_space
 from gisearch.search.config import SearchConfig
 from gisearch.search.effects import omega_squared, parameter_effects
 from gisearch.search.housekeeping import Housekeeper
-from gisearch.search.ledger import Ledger, Outcome, open_study
+from gisearch.search.ledger import Ledger, Outcome
 from gisearch.search.presentation import leaderboard, print_effects, print_results, resume_hint, short_names
 from gisearch.search.results import (
     SweepResults,
@@ -25,6 +25,7 @@ from gisearch.search.results import (
     read_runs,
     write_runs,
 )
+from gisearch.search.study import open_study
 from gisearch.training.metrics import Objective
 
 

@@ -13,9 +13,10 @@ from ray.tune.search import Searcher
 
 from gisearch.errors import ConfigError
 from gisearch.search.config import SearchConfig
-from gisearch.search.ledger import Handout, Ledger, Outcome, open_study
+from gisearch.search.ledger import Handout, Ledger, Outcome
 from gisearch.search.plan import SweepPlan, plan_sweep
 from gisearch.search.searcher import LedgerSearcher
+from gisearch.search.study import open_study
 from gisearch.training.metrics import Objective
 
 SPACE = """

@@ -8,18 +8,21 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.collections import PathCollection
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from gisearch.tracking.plot_axis import build_axis, merged_order, short_names
 from gisearch.tracking.plot_predictions import interval_coverage
 from gisearch.tracking.plots import (
     Curve,
+    TrialPoint,
     choice_effects,
     learning_curves,
     parallel_coordinates,
     parameter_importance,
     predicted_against_true,
     save,
+    score_against_cost,
     score_distribution_by_class,
 )
 
@@ -45,7 +48,9 @@ def marker_points(axes: Any, colour: str) -> list[tuple[float, float]]:
     return [
         (float(x), float(y))
         for item in axes.collections
-        if len(item.get_facecolor()) and tuple(item.get_facecolor()[0][:3]) == wanted
+        if isinstance(item, PathCollection)
+        and len(item.get_facecolor())
+        and tuple(item.get_facecolor()[0][:3]) == wanted
         for x, y in np.asarray(item.get_offsets())
     ]
 
@@ -139,6 +144,73 @@ def test_choice_effects_compare_medians_and_show_early_stops_hollow() -> None:
     assert marker_points(figure.axes[0], "white") == [pytest.approx((1.0, 0.1), abs=0.2)]
 
 
+def plane(*trials: tuple[float, float, bool]) -> list[TrialPoint]:
+    return [TrialPoint(f"t{i}", score, cost, front) for i, (score, cost, front) in enumerate(trials)]
+
+
+def front_line(axes: Any) -> list[tuple[float, float]]:
+    line = next(line for line in axes.lines if line.get_drawstyle() == "steps-post")
+    return [(float(x), float(y)) for x, y in zip(*line.get_data(), strict=True)]
+
+
+def test_the_front_is_a_line_at_the_best_score_within_a_cost() -> None:
+    points = plane((0.9, 9000.0, True), (0.3, 100.0, True), (0.6, 900.0, True), (0.5, 4000.0, False))
+    figure = score_against_cost(points, "val/pearson", "max", "parameters", noise_ceiling=0.95)
+    axes = figure.axes[0]
+    (low, high), (left, right) = axes.get_ylim(), axes.get_xlim()
+    assert front_line(axes) == [(100, low), (100, 0.3), (900, 0.6), (9000, 0.9), (right, 0.9)]
+    assert sorted(marker_points(axes, "#0072B2")) == [(100, 0.3), (900, 0.6), (9000, 0.9)]
+    assert marker_points(axes, "#B9BEC4") == [(4000, 0.5)]
+    assert axes.get_xscale() == "log"
+    assert left < 100
+    assert low < 0.3
+    assert high > 0.95
+    shown = texts(figure)
+    conclusion = "t0 reaches val/pearson 0.900 with 9,000 parameters; the cheapest, t1, 0.300 with 100"
+    assert conclusion in shown.replace("\n", " ")
+    assert {"t0", "t1", "t2", "t3", "noise ceiling 0.950"} <= set(shown.split("\n"))
+    assert "Left out" not in shown
+
+
+def test_a_cheaper_trial_that_is_nearly_as_good_is_named() -> None:
+    others = [(1e6, 90.0, False), *[(0.8, 70.0 + i, False) for i in range(6)]]
+    points = plane((0.30, 80.0, True), (0.31, 40.0, True), (0.9, 20.0, True), *others)
+    figure = score_against_cost(points, "val/rmse", "min", "seconds")
+    axes = figure.axes[0]
+    shown = texts(figure).replace("\n", " ")
+    assert "t0 reaches val/rmse 0.300 in 80 seconds; t1 is 2 times cheaper and loses 0.010" in shown
+    assert axes.get_xscale() == "linear"
+    assert "Left out: 1 far above." in shown
+    assert axes.get_ylim()[1] < 2
+    assert front_line(axes)[0] == (20.0, axes.get_ylim()[1])
+
+
+def test_a_trial_without_cost_stands_at_zero_of_a_logarithmic_axis() -> None:
+    points = plane((0.9, 2e6, True), (0.3, 0.0, True), (0.6, 5000.0, True))
+    figure = score_against_cost(points, "val/pearson", "max", "parameters")
+    figure.draw_without_rendering()
+    assert figure.axes[0].get_xscale() == "symlog"
+    assert {"0", "10k", "100k", "1M"} <= {label.get_text() for label in figure.axes[0].get_xticklabels()}
+    shown = texts(figure).replace("\n", " ")
+    assert "t0 reaches val/pearson 0.900 with 2M parameters; the cheapest, t1, 0.300 with 0" in shown
+
+
+def test_one_trial_that_is_best_and_cheapest() -> None:
+    points = plane((0.9, 10.0, True), (0.8, 20.0, False), (0.7, 30.0, False))
+    shown = texts(score_against_cost(points, "val/pearson", "max", "seconds"))
+    assert "t0 is the best and the cheapest of 3 trials: val/pearson 0.900 in 10 seconds" in shown
+
+
+def test_labels_of_trials_do_not_cover_each_other() -> None:
+    rng = np.random.default_rng(0)
+    points = plane(*((float(s), float(c), False) for s, c in rng.uniform(1, 2, (80, 2))), (3.0, 0.9, True))
+    figure = score_against_cost(points, "val/pearson", "max", "seconds")
+    figure.canvas.draw()
+    boxes = [t.get_window_extent() for t in figure.axes[0].texts if t.get_text().startswith("t")]
+    assert len(boxes) > 20
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
 def test_predictions_report_fit_and_coverage() -> None:
     rng = np.random.default_rng(0)
     true = rng.normal(size=400)
@@ -181,6 +253,7 @@ def test_areas_agree_with_scikit_learn_ties_included() -> None:
         lambda: parallel_coordinates([{"a": 1}], [float("nan")], "val/pearson", "max"),
         lambda: parameter_importance({}),
         lambda: choice_effects([{"a": "x"}], [1.0], "val/pearson", "max"),
+        lambda: score_against_cost([], "val/pearson", "max", "seconds"),
         lambda: predicted_against_true([np.nan], [1.0], "Pearson"),
         lambda: interval_coverage([1.0], [1.0], [0.0]),
         lambda: score_distribution_by_class([1, 1], [0.2, 0.3]),
@@ -197,6 +270,8 @@ def test_figures_without_data_say_why(figure: Any) -> None:
         lambda: learning_curves([Curve("a", [3], [0.5], "finished")], "val/pearson", "max"),
         lambda: parallel_coordinates([{"a": 1}], [0.5], "val/pearson", "max"),
         lambda: choice_effects(PARAMS, VALUES, "val/pearson", "max"),
+        lambda: score_against_cost(plane((0.5, 0.0, True)), "val/pearson", "max", "parameters"),
+        lambda: score_against_cost(plane(*[(0.5, 3.0, True)] * 200), "val/pearson", "max", "parameters"),
         lambda: predicted_against_true([1.0], [1.0], "one point", std=[0.1]),
         lambda: predicted_against_true(np.arange(5000.0), np.arange(5000.0), "many points"),
     ],

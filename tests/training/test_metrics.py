@@ -157,6 +157,14 @@ def test_objective_knows_its_direction(metric: str, target: Target, expected: Ob
     assert Objective.resolve(ObjectiveConfig(metric=metric, mode=expected.mode), target) == expected
 
 
+def test_a_cost_does_not_change_which_epoch_is_best() -> None:
+    assert Objective.resolve(ObjectiveConfig(), REGRESSION).cost is None
+    found = Objective.resolve(ObjectiveConfig(cost="seconds"), REGRESSION)
+    assert found == Objective("val/pearson", "max", "seconds")
+    assert found.better(0.2, 0.1)
+    assert not found.better(0.1, 0.1)
+
+
 def test_objective_must_exist_for_the_target() -> None:
     message = (
         r"objective\.metric: 'val/auroc' is not measured for the regression target 'gene_interaction'; "

@@ -1,0 +1,223 @@
+"""Training in several processes: groups of workers that Ray Train starts once and that many trials use.
+
+Ray's own recipe starts a TorchTrainer inside every trial, which means a controller, its helpers and the
+workers, each importing everything again: half a minute of two cores. Here the driver starts the groups,
+while everything else starts too; their training function serves one trial after another, and the trial
+tells it after every epoch whether to go on.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gisearch.config import build
+from gisearch.errors import GisearchError
+from gisearch.search.cluster import WorkerNeeds
+from gisearch.search.failures import describe_crash, loss_of
+from gisearch.search.switchboard import (
+    CRASH,
+    ERROR,
+    GONE,
+    RESULT,
+    STOP,
+    STOP_SECONDS,
+    STOPPED,
+    Switchboard,
+    end_processes,
+)
+
+# Ray Train reads these in the process that starts a group; what a user set wins.
+_ENVIRONMENT = {
+    "RAY_TRAIN_V2_ENABLED": "1",
+    # How soon a worker that died is noticed.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",
+    # A cluster that scales from zero takes minutes to have the nodes.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "1800",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
+
+
+class TrainingGroup:
+    """Worker processes under one TorchTrainer, which train one run after another.
+
+    Args:
+        needs: how many workers, on what.
+        dataset: reference to the dataset in Ray's object store.
+        switchboard: the actor that hands runs out.
+        storage: a folder that every node sees, for Ray Train's own files.
+    """
+
+    def __init__(self, needs: WorkerNeeds, dataset: Any, switchboard: Any, storage: Path) -> None:
+        self.needs, self.dataset, self.switchboard, self.storage = needs, dataset, switchboard, storage
+        self.name = uuid.uuid4().hex[:8]
+        self.runs = 0
+        for key, value in _ENVIRONMENT.items():
+            os.environ.setdefault(key, value)
+        self._thread = threading.Thread(target=self._serve, name=f"gisearch-{self.name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether its processes are there, or being started."""
+        return self._thread.is_alive()
+
+    def next_run(self) -> tuple[str, int]:
+        """Return the group's name and the number of its next run."""
+        self.runs += 1
+        return self.name, self.runs - 1
+
+    def close(self) -> None:
+        """End the group: politely, or after some seconds by ending its processes."""
+        import ray
+
+        ray.get(self.switchboard.post.remote(self.name, self.runs, None))
+        self._thread.join(STOP_SECONDS)
+        self.end()
+        self._thread.join(2 * STOP_SECONDS)
+
+    def end(self) -> None:
+        """End its processes."""
+        if self.alive:
+            end_processes(self.switchboard, self.name)
+
+    def _serve(self) -> None:
+        import ray
+        from ray.train import FailureConfig, RunConfig, ScalingConfig
+        from ray.train.torch import TorchTrainer
+
+        serving = {"group": self.name, "switchboard": self.switchboard, "dataset": [self.dataset]}
+        trainer = TorchTrainer(
+            _serve_runs,
+            train_loop_config=serving,
+            scaling_config=ScalingConfig(
+                num_workers=self.needs.workers,
+                use_gpu=self.needs.gpus > 0,
+                resources_per_worker=self.needs.per_worker,
+            ),
+            # Whether a trial is repeated is the ledger's decision, by the reason.
+            run_config=RunConfig(
+                name=f"group_{self.name}",
+                storage_path=str(self.storage),
+                failure_config=FailureConfig(max_failures=0),
+            ),
+        )
+        try:
+            trainer.fit()
+        except BaseException as error:
+            if ray.is_initialized() and self.runs:
+                loss = loss_of(error)
+                gone = (self.name, self.runs - 1, GONE, (loss.kind, str(loss)))
+                ray.get(self.switchboard.tell.remote(*gone))
+
+
+class GroupPool:
+    """The groups of a sweep, one for every trial that runs at a time; all are started at once.
+
+    Args:
+        count: trials at a time.
+        needs: the processes of one trial.
+        dataset: reference to the dataset in Ray's object store.
+        storage: a folder that every node sees.
+    """
+
+    def __init__(self, count: int, needs: WorkerNeeds, dataset: Any, storage: Path) -> None:
+        self.switchboard = _start_switchboard()
+        self._needs, self._dataset, self._storage = needs, dataset, storage
+        self._free = [self._start() for _ in range(count)]
+        self._taken: dict[str, TrainingGroup] = {}
+
+    def take(self, trial: str) -> tuple[str, int]:
+        """Return the group that a trial is to use and the number of its run there."""
+        group = self._free.pop(0) if self._free else self._start()
+        if not group.alive:
+            group = self._start()
+        self._taken[trial] = group
+        return group.next_run()
+
+    def give_back(self, trial: str, *, intact: bool) -> None:
+        """A trial has ended; a group that may not answer any more is ended too."""
+        group = self._taken.pop(trial, None)
+        if group is None:
+            return
+        if intact:
+            self._free.append(group)
+        else:
+            group.end()
+
+    def close(self) -> None:
+        """End all groups."""
+        groups = [*self._free, *self._taken.values()]
+        for thread in [threading.Thread(target=group.close) for group in groups]:
+            thread.start()
+            thread.join()
+
+    def _start(self) -> TrainingGroup:
+        return TrainingGroup(self._needs, self._dataset, self.switchboard, self._storage)
+
+
+def _start_switchboard() -> Any:
+    """Start the switchboard on this node: it lives as long as the driver."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return (
+        ray.remote(Switchboard).options(num_cpus=0, max_concurrency=1000, scheduling_strategy=here).remote()
+    )
+
+
+def _serve_runs(serving: Mapping[str, Any]) -> None:
+    """Train what the switchboard hands out, in one worker, until it says that there is no more."""
+    import ray
+    import torch
+    from ray import train
+
+    from gisearch.training.experiment import ExperimentConfig, run_experiment
+    from gisearch.training.loop import EpochReport
+    from gisearch.training.metrics import load_metrics
+    from gisearch.training.workers import StopTraining, WorkerGroup
+
+    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
+    name, switchboard = serving["group"], serving["switchboard"]
+    is_first = train.get_context().get_world_rank() == 0
+    ray.get(switchboard.enter.remote(name, ray.get_runtime_context().current_actor))
+    dataset = ray.get(serving["dataset"][0])
+    group = WorkerGroup()
+    load_metrics()
+    number = 0
+
+    def tell(kind: str, value: Any) -> None:
+        if is_first:
+            ray.get(switchboard.tell.remote(name, number, kind, value))
+
+    def report(epoch: EpochReport) -> None:
+        if ray.get(switchboard.ask.remote(name, number, vars(epoch))) == STOP:
+            raise StopTraining("the trial was stopped.")
+
+    while (job := ray.get(switchboard.job.remote(name, number))) is not None:
+        try:
+            config = build(ExperimentConfig, job["experiment"])
+            result = run_experiment(config, dataset, folder=Path(job["folder"]), report=report, group=group)
+        except StopTraining:
+            tell(STOPPED, None)
+        # Every worker raises these at the same place, so that the group stays usable.
+        except GisearchError as error:
+            tell(ERROR, str(error))
+        except Exception as error:
+            # The others may wait for this one: Ray Train ends them with it.
+            ray.get(switchboard.tell.remote(name, number, CRASH, describe_crash(error)))
+            raise
+        else:
+            tell(RESULT, job_summary(result))
+        number += 1
+
+
+def job_summary(result: Any) -> dict[str, Any]:
+    """Return an experiment's result as plain values, which need no import to be read."""
+    return {**vars(result), "objective": vars(result.objective)}
