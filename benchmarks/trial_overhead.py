@@ -1,39 +1,78 @@
 """What a trial costs beyond its training: ``python -m benchmarks.trial_overhead [--json]``.
 
-Both cases evaluate the same number of trivial trials, one at a time, on a Ray that is already running.
-``plain_tune`` is a Tune function trainable with OptunaSearch, as Ray's guide shows it; ``gisearch_warm`` is
-a gisearch sweep on the tiny demo cell with MLflow tracking, of which the training itself is subtracted.
+Every case evaluates trivial trials one at a time, in a process and on a Ray of its own.
+
+- ``plain_tune``: a Tune function trainable with OptunaSearch, as Ray's guide shows it.
+- ``gisearch_warm``: a gisearch sweep on the tiny demo cell with MLflow tracking, of which the training
+  itself is subtracted; ``start`` is what the first trial costs more, until its first epoch has ended.
+- ``nested_recipe``: a Tune function that starts a TorchTrainer of two workers, as Ray's guide shows it.
+- ``gisearch_ddp``: the sweep with two workers per trial.
+
+``times faster`` compares each sweep with the recipe of its kind: warm with plain, DDP with nested.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
 import tempfile
 import time
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from gisearch.search.cluster import ray_session
+from benchmarks.report import measure, parser_of, show
 
 
-def plain_tune(trials: int) -> tuple[float, float]:
-    """Return the seconds per trial of plain Tune function trials, and the standard start-up's share."""
+def plain_tune(trials: int) -> Mapping[str, Any]:
+    """Return the seconds per trial of plain Tune function trials."""
     from ray import tune
-    from ray.tune.search import ConcurrencyLimiter
-    from ray.tune.search.optuna import OptunaSearch
+
+    from gisearch.search.cluster import ray_session
 
     def objective(config: dict[str, float]) -> None:
         tune.report({"score": config["x"]})
 
+    with ray_session():
+        return _tune(objective, {"cpu": 1}, trials)
+
+
+def nested_recipe(trials: int) -> Mapping[str, Any]:
+    """Return the seconds per trial of Tune function trials that start a TorchTrainer of two workers."""
+    from ray import train, tune
+    from ray.train.torch import TorchTrainer
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    from gisearch.search.cluster import ray_session
+
+    def work(config: dict[str, float]) -> None:
+        train.report({"score": config["x"]})
+
+    def objective(config: dict[str, float]) -> None:
+        TorchTrainer(
+            work,
+            train_loop_config=config,
+            scaling_config=train.ScalingConfig(num_workers=2),
+            run_config=train.RunConfig(
+                name=tune.get_context().get_trial_id(),
+                storage_path=tempfile.gettempdir(),
+                callbacks=[TuneReportCallback()],
+            ),
+        ).fit()
+
+    # The recipe needs the State API, or its reservations stay behind.
+    with ray_session(state_api=True):
+        return _tune(objective, {"memory": 1.0}, trials)
+
+
+def _tune(objective: Any, resources: Mapping[str, float], trials: int) -> Mapping[str, Any]:
+    from ray import tune
+    from ray.tune.search import ConcurrencyLimiter
+    from ray.tune.search.optuna import OptunaSearch
+
     with tempfile.TemporaryDirectory() as folder:
         tuner = tune.Tuner(
-            tune.with_resources(objective, {"cpu": 1}),
+            tune.with_resources(objective, dict(resources)),
             param_space={"x": tune.uniform(0, 1)},
             tune_config=tune.TuneConfig(
                 metric="score",
@@ -44,86 +83,84 @@ def plain_tune(trials: int) -> tuple[float, float]:
             run_config=tune.RunConfig(storage_path=folder, verbose=0),
         )
         started = time.perf_counter()
-        tuner.fit()
-        return (time.perf_counter() - started) / trials, 0.0
+        results = tuner.fit()
+        assert len(results) == trials
+        assert not results.errors, results.errors
+        return {
+            "seconds": (time.perf_counter() - started) / trials,
+            "trials": trials,
+            "peak_mb": _memory_mb(),
+        }
 
 
-def gisearch_warm(trials: int) -> tuple[float, float]:
-    """Return the seconds per trial of a sweep beyond training, and the training seconds per trial.
+def sweep(trials: int, *overrides: str) -> Mapping[str, Any]:
+    """Return the seconds per trial of a sweep beyond training, without the first trial."""
+    from rich.console import Console
 
-    The first trial is left out: it starts the worker, which the others reuse.
-    """
     from gisearch.search.plan import plan_sweep
-    from gisearch.search.results import load_results
     from gisearch.search.sweep import run_sweep
 
     with tempfile.TemporaryDirectory() as folder:
         space = Path(folder) / "space.yaml"
         space.write_text("space:\n  optimizer.lr: {float: [1.0e-3, 1.0e-2], log: true}\n")
-        plan = plan_sweep(
-            space,
-            [
-                "data=demo_tiny",
-                "trainer.max_epochs=3",
-                "model.hidden_dim=8",
-                f"search.trials={trials + 1}",
-                "search.concurrency=1",
-                "search.sampler=random",
-                f"results.dir={folder}/results",
-                f"tracking.uri=sqlite:///{folder}/mlflow.db",
-            ],
-        )
-        outcome = run_sweep(plan, console=Console(quiet=True))
-        rows = sorted(load_results(outcome.results.folder).rows, key=lambda row: row.number)
-        spans = [row.facts["ended"] for row in rows]
+        settings = [
+            "data=demo_tiny",
+            "trainer.max_epochs=3",
+            "model.hidden_dim=8",
+            f"search.trials={trials + 1}",
+            "search.concurrency=1",
+            "search.sampler=random",
+            f"results.dir={folder}/results",
+            f"tracking.uri=sqlite:///{folder}/mlflow.db",
+        ]
+        started = time.time()
+        outcome = run_sweep(plan_sweep(space, [*settings, *overrides]), console=Console(quiet=True))
+        rows = sorted(outcome.results.rows, key=lambda row: row.number)
+        assert all(row.status == "finished" for row in rows)
+        ends = [row.facts["ended"] for row in rows]
         training = sum(row.seconds for row in rows[1:])
-        return (spans[-1] - spans[0] - training) / trials, training / trials
+        seconds = (ends[-1] - ends[0] - training) / trials
+        return {
+            "seconds": seconds,
+            "trials": trials,
+            "training": round(training / trials, 4),
+            "start": round(ends[0] - started - rows[0].seconds - seconds, 2),
+            "peak_mb": _memory_mb(),
+        }
 
 
-CASES = {"plain_tune": plain_tune, "gisearch_warm": gisearch_warm}
-
-
-def measure(trials: int) -> dict[str, Any]:
-    """Run every case in one session and return the benchmark's object."""
+def _memory_mb() -> float:
+    """Return the memory of this process and of Ray's, whose shared pages count once each."""
     import psutil
 
-    rows = []
-    with ray_session():
-        reference = None
-        for name, case in CASES.items():
-            seconds, training = case(trials)
-            reference = seconds if reference is None else reference
-            peak = sum(
-                p.memory_info().rss for p in [psutil.Process(), *psutil.Process().children(recursive=True)]
-            )
-            rows.append(
-                {
-                    "case": name,
-                    "seconds": round(seconds, 4),
-                    "ratio": round(reference / seconds, 2),
-                    "peak_mb": round(peak / 1e6),
-                    "training_seconds": round(training, 4),
-                    "trials": trials,
-                }
-            )
-    machine = {"platform": platform.platform(), "cores": os.cpu_count(), "load": os.getloadavg()[0]}
-    return {"benchmark": "trial_overhead", "machine": machine, "rows": rows}
+    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    return sum(process.memory_info().rss for process in processes) / 1e6
 
 
 def main() -> None:
     """Run the benchmark and print it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.trial_overhead", description=__doc__)
-    parser.add_argument("--trials", type=int, default=20, help="trials per case")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser = parser_of("trial_overhead", __doc__)
+    parser.add_argument("--trials", type=int, default=20, help="trials per case (nested: a fifth)")
     arguments = parser.parse_args()
-    result = measure(arguments.trials)
-    if arguments.json:
-        print(json.dumps(result, indent=2))
-        return
-    table = Table("case", "seconds per trial", "times faster", "peak MB", title="overhead of a trial")
-    for row in result["rows"]:
-        table.add_row(row["case"], f"{row['seconds']:.3f}", f"{row['ratio']:.1f}", str(row["peak_mb"]))
-    Console().print(table)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    few = max(2, arguments.trials // 5)
+    report = measure(
+        "trial_overhead",
+        {
+            "plain_tune": partial(plain_tune, arguments.trials),
+            "gisearch_warm": partial(sweep, arguments.trials),
+            "nested_recipe": partial(nested_recipe, few),
+            "gisearch_ddp": partial(sweep, arguments.trials, "trainer.workers=2"),
+        },
+    )
+    recipes = {"gisearch_ddp": "nested_recipe"}
+    seconds = {row["case"]: row["seconds"] for row in report["rows"]}
+    for row in report["rows"]:
+        if row["case"] in recipes:
+            row["ratio"] = round(seconds[recipes[row["case"]]] / row["seconds"], 2)
+        elif row["case"] == "nested_recipe":
+            row["ratio"] = 1.0
+    show(report, as_json=arguments.json)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import shutil
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class GisearchError(Exception):
@@ -28,8 +31,28 @@ class CheckpointError(GisearchError):
     """A checkpoint is missing, corrupt, or does not belong to this configuration."""
 
 
+class DiskFullError(GisearchError):
+    """A file could not be written for lack of space: nobody's configuration is at fault."""
+
+    exit_code = 1
+
+
 class NonFiniteError(GisearchError):
     """A value became NaN or infinite; the message names the stage."""
+
+
+def disk_full(path: Path, error: BaseException) -> DiskFullError | None:
+    """Return what to raise for a failed write of ``path``; None where space, or a quota, did not fail it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(next(p for p in path.absolute().parents if p.is_dir())).free
+            return DiskFullError(
+                f"cannot write {path}: {str(cause.strerror).lower()} ({free / 1e6:,.1f} MB are free there)."
+            )
+        # PyTorch raises an error of its own while it handles that of the file.
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def nearest_name(name: str, valid: Iterable[str]) -> str:

@@ -29,6 +29,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("overrides", nargs="*", metavar="key=value", help="configuration overrides")
     result.add_argument("--resume", metavar="NAME", help="continue an interrupted sweep")
     result.add_argument(
+        "--add-trials", type=int, metavar="N", help="with --resume: evaluate N more configurations"
+    )
+    result.add_argument(
         "--dry-run", action="store_true", help="check everything, show the plan, start nothing"
     )
     return result
@@ -47,6 +50,10 @@ def main(argv: Sequence[str]) -> int:
         arguments.space = None
     if arguments.space is None and arguments.resume is None:
         parser().error("a search-space file is required, such as search_spaces/dango_gi.yaml")
+    if arguments.space is not None and arguments.resume is not None:
+        parser().error("--resume continues a sweep with its own search space; leave out the file")
+    if arguments.add_trials is not None and (arguments.resume is None or arguments.add_trials < 1):
+        parser().error("--add-trials takes a number above 0 and needs --resume NAME")
 
     from gisearch.resources import find_search_space
     from gisearch.search.plan import plan_sweep
@@ -55,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
     console = terminal()
     folder = None
     if arguments.resume is not None:
-        plan, folder = _resumed_plan(arguments.resume, overrides)
+        plan, folder = _resumed_plan(arguments.resume, overrides, arguments.add_trials)
     else:
         plan = plan_sweep(find_search_space(str(arguments.space)), overrides)
     if arguments.dry_run:
@@ -73,19 +80,35 @@ def main(argv: Sequence[str]) -> int:
         console.print(message, style="yellow", highlight=False)
     if outcome.interrupted:
         console.print(resume_hint(outcome.results, plan.config.results.dir), highlight=False, soft_wrap=True)
-        return 128 + (outcome.signal or signal.SIGINT)
+        return 1 if outcome.trouble else 128 + (outcome.signal or signal.SIGINT)
     return 0 if outcome.results.best is not None else 1
 
 
-def _resumed_plan(name: str, overrides: list[str]) -> tuple[SweepPlan, Path]:
+def _resumed_plan(name: str, overrides: list[str], more: int | None) -> tuple[SweepPlan, Path]:
+    from gisearch.errors import ConfigError
     from gisearch.search.config import ResultsConfig
     from gisearch.search.plan import plan_sweep
     from gisearch.search.results import SPACE_FILE, find_results, read_facts
 
     given = [o.partition("=")[2] for o in overrides if o.startswith("results.dir=")]
     folder = find_results(name, given[-1] if given else ResultsConfig().dir)
+    # What trials are compared on stays as it was; how long and where the search goes on may change.
+    fixed = [o for o in overrides if not o.startswith(("search.", "results.", "tracking."))]
+    if fixed:
+        raise ConfigError(
+            f"{fixed[0]}: a resumed sweep keeps what its trials are compared on; expected keys of search, "
+            "results or tracking, or a new sweep."
+        )
     stored: list[str] = read_facts(folder)["overrides"]
-    return plan_sweep(folder / SPACE_FILE, [*stored, *overrides]), folder
+    # The last value of a key counts.
+    known = list({o.partition("=")[0]: o for o in [*stored, *overrides]}.values())
+    plan = plan_sweep(folder / SPACE_FILE, known)
+    if more is not None:
+        if plan.config.search.exhaustive:
+            raise ConfigError(f"--add-trials: {folder} evaluates every configuration of its space already.")
+        kept = [o for o in known if not o.startswith("search.trials=")]
+        plan = plan_sweep(folder / SPACE_FILE, [*kept, f"search.trials={plan.config.search.trials + more}"])
+    return plan, folder
 
 
 def _show_plan(plan: SweepPlan, console: Console) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gisearch.command_line import run
+from gisearch.errors import GisearchError
 
 if TYPE_CHECKING:
     from gisearch.training.experiment import ExperimentConfig
@@ -42,10 +44,10 @@ def main(argv: Sequence[str]) -> int:
 
     from gisearch.search.runs import existing_run, new_run, resolve_experiment
 
-    config, name, results_dir = resolve_experiment(arguments.config, arguments.overrides)
+    config, whole = resolve_experiment(arguments.config, arguments.overrides)
     folder = None
     if arguments.resume:
-        folder, config = existing_run(arguments.resume, results_dir)
+        folder, config = existing_run(arguments.resume, whole.results.dir)
     if arguments.dry_run:
         from gisearch.training.experiment import config_yaml
 
@@ -59,14 +61,27 @@ def main(argv: Sequence[str]) -> int:
     dataset = load_dataset(config.data)
     objective = Objective.resolve(config.objective, dataset.target)
     parameters = build_model(config, dataset).num_parameters()
-    folder = folder or new_run(results_dir, name)
+    folder = folder or new_run(whole.results.dir, whole.name)
     print(
         f"{config.model.name} with {parameters['total']:,} parameters, {_sizes(config, dataset)}; "
         f"writing {folder}"
     )
-    result = run_experiment(
-        config, dataset, folder=folder, report=lambda epoch: _show(epoch, config, objective.metric)
-    )
+
+    def show(epoch: EpochReport) -> None:
+        _show(epoch, config, objective.metric)
+
+    if config.trainer.workers > 1:
+        from gisearch.search.distributed import train_in_group
+
+        try:
+            result = train_in_group(config, dataset, folder, whole.search, show)
+        except GisearchError:
+            # Nothing was started: nothing is left behind.
+            with suppress(OSError):
+                folder.rmdir()
+            raise
+    else:
+        result = run_experiment(config, dataset, folder=folder, report=show)
     print(
         f"best {objective.metric} = {result.value:.4f} at epoch {result.best_epoch} of {result.epochs}, "
         f"{result.seconds:.1f} s"

@@ -6,13 +6,10 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import yaml
 
@@ -46,18 +43,6 @@ def end(process: subprocess.Popen[str], timeout: float = 200) -> tuple[int, str,
         os.killpg(process.pid, signal.SIGKILL)
         raise
     return process.returncode, out, err
-
-
-def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 120) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        if process.poll() is not None:
-            pytest.fail(f"the sweep ended early: {process.communicate()}")
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    pytest.fail(f"not within {seconds} s")
 
 
 def runs_of(folder: Path) -> tuple[Any, list[Any], Any]:
@@ -257,101 +242,6 @@ class TestOutcomes:
         assert Counter(c.info.status for c in children)["FAILED"] == len(
             [t for t in study.trials if t.state.name == "FAIL" and "duplicate_of" not in t.user_attrs]
         )
-
-
-SLOW = """
-name: slow
-base: [model=dango_gi, data=demo_tiny]
-space:
-  optimizer.lr: {float: [1.0e-3, 1.0e-2], log: true}
-search: {trials: 3, concurrency: 1, scheduler: none}
-"""
-
-
-def training_process(driver: subprocess.Popen[str]) -> psutil.Process | None:
-    """The worker process that runs a trial of this driver's Ray."""
-    for child in psutil.Process(driver.pid).children(recursive=True):
-        try:
-            if child.cmdline() and re.match(r"ray::(?!IDLE)\w*(run_trial|ImplicitFunc)", child.cmdline()[0]):
-                return child
-        except psutil.Error:
-            continue
-    return None
-
-
-@pytest.fixture(scope="module")
-def troubled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A sweep whose worker is killed in the first trial, and its driver interrupted in the second."""
-    folder = tmp_path_factory.mktemp("troubled")
-    (folder / "slow.yaml").write_text(SLOW)
-    trials = folder / "results" / "slow" / "trials"
-    settings = ["model.hidden_dim=16", "trainer.max_epochs=40", "trainer.batch_size=8"]
-    process = start(folder, "slow.yaml", *settings, "trainer.checkpoint_seconds=0")
-
-    def epochs(number: int) -> int:
-        path = folder / "results" / "slow"
-        if not (path / "study.journal").is_file():
-            return 0
-        try:
-            trial = load_study(path).trials[number]
-        except Exception:
-            return 0
-        return trial.last_step or 0
-
-    wait_for(lambda: (trials / "t0000" / "last.pt").exists() and epochs(0) >= 8, process)
-    worker = wait_for(lambda: training_process(process), process)
-    reached = epochs(0)
-    worker.kill()
-    wait_for(lambda: epochs(1) >= 3, process)
-    process.send_signal(signal.SIGINT)
-    code, out, err = end(process)
-    before = runs_of(folder)[0].info.run_id
-    first = load_study(folder / "results" / "slow").trials
-    resumed = end(start(folder, "--resume", "slow"))
-    return {
-        "folder": folder,
-        "killed_at": reached,
-        "interrupted": (code, out, err),
-        "resumed": resumed,
-        "parent": before,
-        "first": first,
-    }
-
-
-@pytest.mark.ray
-@pytest.mark.slow
-class TestTrouble:
-    def test_a_killed_worker_goes_on_from_its_checkpoint(self, troubled: dict[str, Any]) -> None:
-        trial = troubled["first"][0]
-        assert trial.state.name == "COMPLETE"
-        assert trial.user_attrs["outcome"]["epochs"] == 40
-        assert sorted(trial.intermediate_values) == list(range(1, 41))
-        assert troubled["killed_at"] >= 8
-        _, children, client = runs_of(troubled["folder"])
-        history = client.get_metric_history(children[0].info.run_id, "train/loss")
-        assert [point.step for point in history] == list(range(1, 41))
-        # The checkpoint's clock went on; a second beginning would have found no checkpoint to go on from.
-        assert client.get_run(children[0].info.run_id).info.status == "FINISHED"
-
-    def test_an_interrupted_sweep_says_how_to_go_on(self, troubled: dict[str, Any]) -> None:
-        code, out, err = troubled["interrupted"]
-        assert code == 130, err
-        assert "Interrupted; continue with: python -m gisearch.sweep --resume slow\n" in out
-        assert len(troubled["first"]) == 2
-
-    def test_resume_finishes_every_trial_once_in_the_same_run(self, troubled: dict[str, Any]) -> None:
-        code, out, err = troubled["resumed"]
-        assert code == 0, err
-        trials = load_study(troubled["folder"] / "results" / "slow").trials
-        assert [t.state.name for t in trials] == ["COMPLETE"] * 3
-        assert trials[0].datetime_complete == troubled["first"][0].datetime_complete
-        assert [t.user_attrs["outcome"]["epochs"] for t in trials] == [40, 40, 40]
-        parent, children, _ = runs_of(troubled["folder"])
-        assert parent.info.run_id == troubled["parent"]
-        assert parent.info.status == "FINISHED"
-        assert len(children) == 3
-        assert all(child.info.status == "FINISHED" for child in children)
-        assert "3/3 trials" in out
 
 
 class TestBadInput:

@@ -79,7 +79,7 @@ class Budget(Observer):
         self._release(number)
         self.keep()
 
-    def on_pause(self, number: int, reason: str) -> None:
+    def on_pause(self, number: int, reason: str | None) -> None:
         """A trial has given its GPUs back, for now."""
         self._release(number)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from gisearch.errors import ConfigError
 from gisearch.search.config import SearchConfig
@@ -29,7 +31,6 @@ _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
 }
-_LOOPBACK = "127.0.0.1"
 # An autoscaler may know no limit; more than this many nodes of a kind say nothing new.
 _MANY = 1000
 
@@ -94,21 +95,40 @@ def ray_session(*, state_api: bool = False) -> Iterator[Sequence[Node]]:
 
     joined = ray.is_initialized()
     if not joined:
-        address = os.environ.get("RAY_ADDRESS")
-        own = {"include_dashboard": state_api, "dashboard_host": _LOOPBACK, "_node_ip_address": _LOOPBACK}
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            **({} if address else own),
-        )
+        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if address := os.environ.get("RAY_ADDRESS"):
+            ray.init(address=address, **quiet)
+        else:
+            # Without an address Ray would join whatever cluster it finds running on this machine.
+            with _loopback():
+                ray.init("local", include_dashboard=state_api, dashboard_host="127.0.0.1", **quiet)
     for name in ("ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        yield [*_nodes(), *_nodes_to_come()]
+        present = _nodes()
+        yield [*present, *_nodes_to_come(present)]
     finally:
         if not joined:
             ray.shutdown()
+
+
+@contextmanager
+def _loopback() -> Iterator[None]:
+    """Have a Ray that is started meanwhile listen on this machine alone, as it does on Windows and macOS.
+
+    The variable is Ray's own switch for that; who sets it to 1 gets Ray's way of a cluster.
+    """
+    from ray._private import ray_constants
+
+    enabled, variable = ray_constants.ENABLE_RAY_CLUSTER, ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    own = os.environ.setdefault(variable, "0") == "0"
+    ray_constants.ENABLE_RAY_CLUSTER = not own
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = enabled
+        if own:
+            del os.environ[variable]
 
 
 def _nodes() -> list[Node]:
@@ -117,8 +137,8 @@ def _nodes() -> list[Node]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def _nodes_to_come() -> list[Node]:
-    """Return the nodes that an autoscaler may start."""
+def _nodes_to_come(present: Sequence[Node]) -> list[Node]:
+    """Return the nodes that an autoscaler may start beside those that are there."""
     from ray._private.state import state
 
     try:
@@ -127,10 +147,24 @@ def _nodes_to_come() -> list[Node]:
     # Not part of Ray's interface: without it a cluster is what it has.
     except Exception:
         return []
+    return still_to_come(groups, present)
+
+
+def still_to_come(groups: Iterable[Any], present: Sequence[Node]) -> list[Node]:
+    """Return the nodes that an autoscaler's groups may add; their largest numbers count those present.
+
+    Args:
+        groups: node groups with ``resources`` of a node and ``max_count``, which may be without a limit.
+        present: the nodes that are there; they are told apart by their sizes.
+    """
+    sizes = Counter(_size(node) for node in present)
     nodes: list[Node] = []
     for group in groups:
-        count = group.max_count if 0 <= group.max_count < _MANY else _MANY
-        nodes += [dict(group.resources)] * count
+        node = dict(group.resources)
+        most = group.max_count if 0 <= group.max_count < _MANY else _MANY
+        started = min(most, sizes[_size(node)])
+        sizes[_size(node)] -= started
+        nodes += [node] * (most - started)
     return nodes
 
 
@@ -158,8 +192,9 @@ def _fitting(needs: WorkerNeeds, node: Node) -> int:
 
 
 def _sizes(nodes: Sequence[Node]) -> str:
-    kinds: dict[str, int] = {}
-    for node in nodes:
-        size = f"{node.get('CPU', 0.0):g} CPU and {node.get('GPU', 0.0):g} GPU"
-        kinds[size] = kinds.get(size, 0) + 1
+    kinds = Counter(_size(node) for node in nodes)
     return ", ".join(f"{count} node{'s' if count > 1 else ''} of {size}" for size, count in kinds.items())
+
+
+def _size(node: Node) -> str:
+    return f"{node.get('CPU', 0.0):g} CPU and {node.get('GPU', 0.0):g} GPU"

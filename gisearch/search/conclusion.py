@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from gisearch.data.dataset import Dataset
-from gisearch.errors import GisearchError
+from gisearch.errors import DiskFullError, GisearchError, disk_full
 from gisearch.search.figures import draw_figures
 from gisearch.search.pareto import FRONT_FOLDER, shown_cost
 from gisearch.search.results import (
@@ -36,19 +38,23 @@ def conclude(
 
     Returns:
         Sentences for the user.
+
+    Raises:
+        DiskFullError: there is no space left; the tracker has been closed, and concluding the sweep again
+            writes what is missing.
     """
     messages: list[str] = []
     results = load_results(folder)
-    artifacts = {LEADERBOARD: write_leaderboard(results)}
-    artifacts |= {name: folder / name for name in (SPACE_FILE, SWEEP_FILE)}
-    artifacts |= save_front(results)
+    full: DiskFullError | None = None
+    artifacts: dict[str, Path] = {}
+    try:
+        artifacts = _write(results, dataset, messages)
+    except OSError as error:
+        full = disk_full(folder / LEADERBOARD, error)
+        if full is None:
+            raise
+        interrupted = True
     best = results.best
-    if best is not None:
-        try:
-            artifacts |= save_best(results, dataset)
-            artifacts |= draw(results)
-        except GisearchError as error:
-            messages.append(f"the best model could not be evaluated: {error}")
     counts = {status: results.count(status) for status in ("finished", "stopped_early", "failed", "reused")}
     summary = {status: float(count) for status, count in counts.items()}
     page = describe(question)
@@ -61,14 +67,31 @@ def conclude(
         page = describe(question, winner, f"Trials: {outcome}.{_front_sentence(results)}")
     if results.noise_ceiling is not None:
         summary["noise_ceiling"] = results.noise_ceiling
-    report = tracker.finish(
+    closed = tracker.finish(
         "interrupted" if interrupted else "finished", summary, artifacts, description_markdown=page
     )
     if tracker.parent_run_id is not None:
         write_runs(folder, tracker.parent_run_id, tracker.run_ids)
-    if report.message:
-        messages.append(report.message)
+    if closed.message:
+        messages.append(closed.message)
+    if full is not None:
+        raise full
     return messages
+
+
+def _write(results: SweepResults, dataset: Dataset, messages: list[str]) -> dict[str, Path]:
+    """Write everything that a sweep leaves behind; return artifact path to file."""
+    folder = results.folder
+    artifacts = {LEADERBOARD: write_leaderboard(results)}
+    artifacts |= {name: folder / name for name in (SPACE_FILE, SWEEP_FILE)}
+    artifacts |= save_front(results)
+    if results.best is None:
+        return artifacts
+    try:
+        artifacts |= save_best(results, dataset)
+    except GisearchError as error:
+        messages.append(f"the best model could not be evaluated: {error}")
+    return artifacts | draw(results)
 
 
 def save_best(results: SweepResults, dataset: Dataset) -> dict[str, Path]:
@@ -85,7 +108,8 @@ def save_best(results: SweepResults, dataset: Dataset) -> dict[str, Path]:
     source = results.trial_folder(best)
     target = results.folder / BEST_FOLDER
     target.mkdir(exist_ok=True)
-    shutil.copyfile(source / CONFIG_FILE, target / CONFIG_FILE)
+    # Not the trial's file: a member of a population may have been replaced since its best epoch.
+    (target / CONFIG_FILE).write_text(yaml.safe_dump(results.config_of(best), sort_keys=False))
     if (source / BEST).exists():
         shutil.copyfile(source / BEST, target / BEST)
     predictions = write_predictions(target, dataset)
@@ -161,14 +185,28 @@ def write_leaderboard(results: SweepResults) -> Path:
     keys = list(dict.fromkeys(key for row in results.rows for key in row.params))
     front = {row.number for row in results.front}
     extra = ["cost", "on_front"] if results.cost else []
+    replaced = ["replaced"] if any(row.replaced for row in results.rows) else []
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(
-            ["rank", "trial_id", results.metric, "status", "epochs", "seconds", "parameters", *extra, *keys]
+            [
+                "rank",
+                "trial_id",
+                results.metric,
+                "status",
+                "epochs",
+                "seconds",
+                "parameters",
+                *extra,
+                *replaced,
+                *keys,
+            ]
         )
         for rank, row in enumerate(results.rows, 1):
             parameters = (row.facts.get("parameters") or {}).get("total", "")
             values: list[Any] = [row.params.get(key, "") for key in keys]
+            if replaced:
+                values = [row.replaced, *values]
             if extra:
                 cost = "" if row.cost is None else f"{row.cost:.10g}"
                 values = [cost, row.number in front, *values]

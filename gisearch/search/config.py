@@ -23,14 +23,18 @@ class SearchConfig:
     """The search itself.
 
     Attributes:
-        trials: configurations to evaluate, the baselines included.
+        trials: configurations to evaluate, the baselines included; with ``pbt`` the members of the
+            population.
         seed: decides every suggestion and every trial's own seed.
         sampler: ``tpe`` learns from finished trials; ``random`` does not.
         startup_trials: random trials before ``tpe`` begins to learn.
         scheduler: ``asha`` stops trials that fall behind at the same epoch; ``hyperband`` does so with
-            several first rungs, for curves that cross; ``none`` stops no trial.
+            several first rungs, for curves that cross; ``pbt`` trains a population whose worst members go
+            on from the best ones (population based training); ``none`` stops no trial.
         grace_epochs: epochs that every trial is given before it may be stopped for its score.
         reduction_factor: the best 1 / reduction_factor go on at every rung.
+        perturbation_epochs: with ``pbt``, epochs after which a member is compared with the others.
+        quantile: with ``pbt``, share of the population that counts as its worst, and as its best.
         concurrency: trials at a time; None takes as many as the resources allow.
         cpus_per_worker: processors reserved for each process of a trial (``trainer.workers`` of them).
         gpus_per_worker: GPUs reserved for each process of a trial; a fraction lets small trials of one
@@ -54,9 +58,11 @@ class SearchConfig:
     seed: int = Field(default=0, ge=0)
     sampler: Literal["tpe", "random"] = "tpe"
     startup_trials: int = Field(default=8, ge=0)
-    scheduler: Literal["asha", "hyperband", "none"] = "asha"
+    scheduler: Literal["asha", "hyperband", "pbt", "none"] = "asha"
     grace_epochs: int = Field(default=5, ge=1)
     reduction_factor: float = Field(default=3.0, gt=1.0)
+    perturbation_epochs: int = Field(default=5, ge=1)
+    quantile: float = Field(default=0.25, gt=0.0, le=0.5)
     concurrency: int | None = Field(default=None, ge=1)
     cpus_per_worker: float = Field(default=1.0, gt=0.0)
     gpus_per_worker: float = Field(default=0.0, ge=0.0)

@@ -9,27 +9,44 @@ tells it after every epoch whether to go on.
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gisearch.config import build
-from gisearch.errors import GisearchError
-from gisearch.search.cluster import WorkerNeeds
-from gisearch.search.failures import describe_crash, loss_of
+from gisearch.config import build, to_plain
+from gisearch.data.dataset import Dataset
+from gisearch.errors import DiskFullError, GisearchError
+from gisearch.search.cluster import WorkerNeeds, concurrency, ray_session
+from gisearch.search.config import SearchConfig
+from gisearch.search.failures import (
+    WorkersLostError,
+    describe_crash,
+    is_lost_connection,
+    loss_of,
+    loss_of_group,
+)
 from gisearch.search.switchboard import (
     CRASH,
     ERROR,
+    FULL,
     GONE,
+    PAST,
     RESULT,
     STOP,
     STOP_SECONDS,
     STOPPED,
     Switchboard,
     end_processes,
+    relay,
 )
+from gisearch.training.adoption import Adoption
+from gisearch.training.experiment import ExperimentConfig, ExperimentResult, run_experiment
+from gisearch.training.loop import EpochReport
+from gisearch.training.metrics import Objective, load_metrics
+from gisearch.training.workers import StopTraining, WorkerGroup
 
 # Ray Train reads these in the process that starts a group; what a user set wins.
 _ENVIRONMENT = {
@@ -57,34 +74,48 @@ class TrainingGroup:
         self.needs, self.dataset, self.switchboard, self.storage = needs, dataset, switchboard, storage
         self.name = uuid.uuid4().hex[:8]
         self.runs = 0
+        self._lock = threading.Lock()
+        self._loss: WorkersLostError | None = None
         for key, value in _ENVIRONMENT.items():
             os.environ.setdefault(key, value)
         self._thread = threading.Thread(target=self._serve, name=f"gisearch-{self.name}", daemon=True)
         self._thread.start()
 
     @property
-    def alive(self) -> bool:
-        """Whether its processes are there, or being started."""
-        return self._thread.is_alive()
+    def serves(self) -> bool:
+        """Whether its processes are there, or being started, and take runs."""
+        import ray
+
+        return self._loss is None and bool(ray.get(self.switchboard.serves.remote(self.name)))
 
     def next_run(self) -> tuple[str, int]:
-        """Return the group's name and the number of its next run."""
-        self.runs += 1
-        return self.name, self.runs - 1
+        """Return the group's name and the number of its next run, which hears it if the group is gone."""
+        with self._lock:
+            self.runs += 1
+            self._tell_if_gone()
+            return self.name, self.runs - 1
 
     def close(self) -> None:
         """End the group: politely, or after some seconds by ending its processes."""
         import ray
 
-        ray.get(self.switchboard.post.remote(self.name, self.runs, None))
+        ray.get(self.switchboard.dismiss.remote(self.name))
         self._thread.join(STOP_SECONDS)
         self.end()
         self._thread.join(2 * STOP_SECONDS)
 
     def end(self) -> None:
         """End its processes."""
-        if self.alive:
+        if self._loss is None:
             end_processes(self.switchboard, self.name)
+
+    def _tell_if_gone(self) -> None:
+        """Tell the latest run that the group is gone; called with the lock held."""
+        import ray
+
+        if self._loss is not None and self.runs:
+            gone = (self.name, self.runs - 1, GONE, (self._loss.kind, str(self._loss)))
+            ray.get(self.switchboard.tell.remote(*gone))
 
     def _serve(self) -> None:
         import ray
@@ -92,28 +123,33 @@ class TrainingGroup:
         from ray.train.torch import TorchTrainer
 
         serving = {"group": self.name, "switchboard": self.switchboard, "dataset": [self.dataset]}
-        trainer = TorchTrainer(
-            _serve_runs,
-            train_loop_config=serving,
-            scaling_config=ScalingConfig(
-                num_workers=self.needs.workers,
-                use_gpu=self.needs.gpus > 0,
-                resources_per_worker=self.needs.per_worker,
-            ),
-            # Whether a trial is repeated is the ledger's decision, by the reason.
-            run_config=RunConfig(
-                name=f"group_{self.name}",
-                storage_path=str(self.storage),
-                failure_config=FailureConfig(max_failures=0),
-            ),
-        )
+        failure: BaseException | None = None
         try:
-            trainer.fit()
+            TorchTrainer(
+                _serve_runs,
+                train_loop_config=serving,
+                scaling_config=ScalingConfig(
+                    num_workers=self.needs.workers,
+                    use_gpu=self.needs.gpus > 0,
+                    resources_per_worker=self.needs.per_worker,
+                ),
+                # Whether a trial is repeated is the ledger's decision, by the reason.
+                run_config=RunConfig(
+                    name=f"group_{self.name}",
+                    storage_path=str(self.storage),
+                    failure_config=FailureConfig(max_failures=0),
+                ),
+            ).fit()
         except BaseException as error:
-            if ray.is_initialized() and self.runs:
-                loss = loss_of(error)
-                gone = (self.name, self.runs - 1, GONE, (loss.kind, str(loss)))
-                ray.get(self.switchboard.tell.remote(*gone))
+            failure = error
+        loss = loss_of(failure)
+        if ray.is_initialized() and failure is not None:
+            loss = loss_of_group(failure, ray.get(self.switchboard.actors.remote(self.name)))
+        with self._lock:
+            self._loss = loss
+            if ray.is_initialized():
+                ray.get(self.switchboard.gone.remote(self.name))
+                self._tell_if_gone()
 
 
 class GroupPool:
@@ -127,7 +163,7 @@ class GroupPool:
     """
 
     def __init__(self, count: int, needs: WorkerNeeds, dataset: Any, storage: Path) -> None:
-        self.switchboard = _start_switchboard()
+        self.switchboard = _start_switchboard(count * needs.workers)
         self._needs, self._dataset, self._storage = needs, dataset, storage
         self._free = [self._start() for _ in range(count)]
         self._taken: dict[str, TrainingGroup] = {}
@@ -135,7 +171,7 @@ class GroupPool:
     def take(self, trial: str) -> tuple[str, int]:
         """Return the group that a trial is to use and the number of its run there."""
         group = self._free.pop(0) if self._free else self._start()
-        if not group.alive:
+        if not group.serves:
             group = self._start()
         self._taken[trial] = group
         return group.next_run()
@@ -153,23 +189,65 @@ class GroupPool:
     def close(self) -> None:
         """End all groups."""
         groups = [*self._free, *self._taken.values()]
-        for thread in [threading.Thread(target=group.close) for group in groups]:
+        threads = [threading.Thread(target=group.close) for group in groups]
+        for thread in threads:
             thread.start()
+        for thread in threads:
             thread.join()
 
     def _start(self) -> TrainingGroup:
         return TrainingGroup(self._needs, self._dataset, self.switchboard, self._storage)
 
 
-def _start_switchboard() -> Any:
-    """Start the switchboard on this node: it lives as long as the driver."""
+def train_in_group(
+    config: ExperimentConfig,
+    dataset: Dataset,
+    folder: Path,
+    search: SearchConfig,
+    report: Callable[[EpochReport], None],
+) -> ExperimentResult:
+    """Train one experiment in a group of its own, on the cluster that RAY_ADDRESS names or here.
+
+    Args:
+        config: the experiment; ``trainer.workers`` says how many processes.
+        dataset: the data.
+        folder: where ``config.yaml`` and the checkpoints go.
+        search: what each process reserves.
+        report: called after every epoch.
+
+    Raises:
+        GisearchError: what the training raised, the cluster has no room, or a process was lost.
+    """
+    import ray
+
+    needs = WorkerNeeds.of(search, config.trainer.workers)
+    with ray_session(state_api=True) as nodes:
+        concurrency(search, needs, nodes)
+        switchboard = _start_switchboard(needs.workers)
+        with tempfile.TemporaryDirectory() as storage:
+            group = TrainingGroup(needs, ray.put(dataset), switchboard, Path(storage))
+            job = {"experiment": to_plain(config), "folder": str(folder.resolve()), "adopt": None}
+            try:
+                kind, value = relay(
+                    switchboard, *group.next_run(), job, lambda epoch: report(EpochReport(**epoch))
+                )
+            finally:
+                group.close()
+    if kind != RESULT:
+        raise GisearchError(value[1] if kind == GONE else value)
+    return ExperimentResult(**{**value, "objective": Objective(**value["objective"])})
+
+
+def _start_switchboard(workers: int) -> Any:
+    """Start the switchboard on this node, where every worker may wait: it lives as long as the driver."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    return (
-        ray.remote(Switchboard).options(num_cpus=0, max_concurrency=1000, scheduling_strategy=here).remote()
-    )
+    # Each worker waits in a call; so do the trials, and the workers of groups that take another's place.
+    waiting = 1000 + 4 * workers
+    options = {"num_cpus": 0, "max_concurrency": waiting, "scheduling_strategy": here}
+    return ray.remote(Switchboard).options(**options).remote()
 
 
 def _serve_runs(serving: Mapping[str, Any]) -> None:
@@ -177,11 +255,6 @@ def _serve_runs(serving: Mapping[str, Any]) -> None:
     import ray
     import torch
     from ray import train
-
-    from gisearch.training.experiment import ExperimentConfig, run_experiment
-    from gisearch.training.loop import EpochReport
-    from gisearch.training.metrics import load_metrics
-    from gisearch.training.workers import StopTraining, WorkerGroup
 
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
     name, switchboard = serving["group"], serving["switchboard"]
@@ -203,15 +276,27 @@ def _serve_runs(serving: Mapping[str, Any]) -> None:
     while (job := ray.get(switchboard.job.remote(name, number))) is not None:
         try:
             config = build(ExperimentConfig, job["experiment"])
-            result = run_experiment(config, dataset, folder=Path(job["folder"]), report=report, group=group)
+            result = run_experiment(
+                config,
+                dataset,
+                folder=Path(job["folder"]),
+                report=report,
+                recall=lambda past: tell(PAST, [vars(epoch) for epoch in past]),
+                group=group,
+                adopt=Adoption.of(job),
+            )
         except StopTraining:
             tell(STOPPED, None)
         # Every worker raises these at the same place, so that the group stays usable.
+        except DiskFullError as error:
+            tell(FULL, str(error))
         except GisearchError as error:
             tell(ERROR, str(error))
         except Exception as error:
-            # The others may wait for this one: Ray Train ends them with it.
-            ray.get(switchboard.tell.remote(name, number, CRASH, describe_crash(error)))
+            # The others may wait for this one: Ray Train ends them with it. Who merely cannot reach another
+            # one leaves it to that one, or to Ray, to say why.
+            if not is_lost_connection(error):
+                ray.get(switchboard.tell.remote(name, number, CRASH, describe_crash(error)))
             raise
         else:
             tell(RESULT, job_summary(result))

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from gisearch.errors import GisearchError
+from gisearch.search.config import SearchConfig
+
+# How long Ray may take to notice that a machine is gone.
+_NODE_SECONDS = 60.0
 
 Loss = Literal["preempted", "died", "out_of_memory"]
+
+
+def allowed_losses(config: SearchConfig, kind: Loss) -> int:
+    """Return how often a trial may be lost and tried again; what ran out of memory would do so again."""
+    return {"preempted": config.max_preemptions, "died": config.max_retries, "out_of_memory": 0}[kind]
 
 
 class WorkersLostError(GisearchError):
@@ -37,17 +47,53 @@ def loss_of(error: BaseException | None) -> WorkersLostError:
         error: what Ray raised for an actor, a task or a group of workers; None where it said nothing.
     """
     import ray.exceptions as known
+    from ray.train.v2.api.exceptions import PreemptionError
 
     chain = list(_chain(error))
     for one in chain:
         if isinstance(one, known.OutOfMemoryError) or is_out_of_memory(one):
             return WorkersLostError("out_of_memory", f"out of memory: {_first_line(one)}")
     for one in chain:
-        if isinstance(one, known.NodeDiedError) or getattr(one, "preempted", False):
+        if isinstance(one, known.NodeDiedError | PreemptionError) or getattr(one, "preempted", False):
             return WorkersLostError("preempted", "its machine was taken away or died.")
         if "node died" in str(one).lower() or "its node has died" in str(one).lower():
             return WorkersLostError("preempted", "its machine was taken away or died.")
     return WorkersLostError("died", "its process died.")
+
+
+def loss_of_group(error: BaseException, actors: Sequence[str]) -> WorkersLostError:
+    """Return why a group of workers was lost.
+
+    The first sign is often that a worker cannot reach another one any more; what became of that one is
+    known later, where its machine is gone.
+
+    Args:
+        error: what Ray Train raised.
+        actors: the workers' actors, by identifier.
+    """
+    loss = loss_of(error)
+    deadline = time.monotonic() + _NODE_SECONDS
+    while loss.kind == "died" and time.monotonic() < deadline:
+        states = [_state_of(actor) for actor in actors]
+        reported = [loss_of(RuntimeError(text)) for text in states if text is not None]
+        loss = next((one for one in reported if one.kind != "died"), loss)
+        # Ray Train ends all workers of a group that lost one; who does not end is out of reach.
+        if len(reported) == len(states):
+            break
+        time.sleep(0.5)
+    return loss
+
+
+def _state_of(actor: str) -> str | None:
+    """Return what Ray says of a dead actor, or None for one that it takes for alive."""
+    from ray.util.state import get_actor
+
+    try:
+        found = get_actor(actor)
+    # Without the State API nothing more is known.
+    except Exception:
+        return ""
+    return None if found is not None and found.state != "DEAD" else str(getattr(found, "death_cause", ""))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -61,6 +107,12 @@ def is_out_of_memory(error: BaseException) -> bool:
         or "memory pressure" in text
         or "running low on memory" in text
     )
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """Whether an exception of a training process says that it cannot reach another one any more."""
+    text = str(error)
+    return type(error).__name__.startswith("Dist") or "gloo/transport" in text or "NCCL" in text
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -8,6 +8,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from gisearch.search.ledger import Outcome
+from gisearch.search.lineage import donor_of
 from gisearch.search.observer import Observer
 from gisearch.search.pareto import mode_of, objective_values, pareto_front
 from gisearch.search.plan import SweepPlan
@@ -24,6 +25,7 @@ class Housekeeper(Observer):
     def __init__(self, folder: Path, plan: SweepPlan, study: optuna.Study) -> None:
         self.folder, self.study, self.keep = folder, study, plan.config.search.keep_checkpoints
         self.mode = mode_of(study)
+        self.is_population = plan.config.search.scheduler == "pbt"
         # The score, and the cost where there is one, of the trials whose checkpoints are there.
         self.kept: dict[int, list[float]] = {}
         for trial in study.get_trials(deepcopy=False):
@@ -40,8 +42,9 @@ class Housekeeper(Observer):
             self._remove(number)
             return
         self.kept[number] = values
-        # What is not kept now can never be again: something that beats it stays, or what beats that.
-        for loser in self.kept.keys() - self._best() - self._front():
+        # What is not kept now can never be again: something that beats it stays, or what beats that. What a
+        # member of a population has yet to take over goes later.
+        for loser in self.kept.keys() - self._best() - self._front() - self._donors():
             del self.kept[loser]
             self._remove(loser)
 
@@ -54,6 +57,12 @@ class Housekeeper(Observer):
         numbers = [number for number, values in self.kept.items() if len(values) > 1]
         points = [(self.kept[number][0], self.kept[number][1]) for number in numbers]
         return {numbers[i] for i in pareto_front(points, self.mode)}
+
+    def _donors(self) -> set[int]:
+        if not self.is_population:
+            return set()
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return {donor for trial in running if (donor := donor_of(trial.user_attrs)) is not None}
 
     def _remove(self, number: int) -> None:
         CheckpointStore(self.folder / "trials" / trial_name(number)).remove()

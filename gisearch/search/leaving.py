@@ -1,4 +1,4 @@
-"""Being told to go: Ctrl-C, or the signal that a machine is about to be taken away."""
+"""Being told to go: Ctrl-C, the signal that a machine is about to be taken away, or a full disk."""
 
 from __future__ import annotations
 
@@ -19,18 +19,32 @@ class Leaving:
     Args:
         grace_seconds: time that running trials are given to end their epoch.
         tell: called with a sentence for the user.
+
+    Attributes:
+        signal: the signal that came.
+        trouble: what kept the sweep from going on, where no signal did.
     """
 
     def __init__(self, grace_seconds: float, tell: Callable[[str], None] = lambda _: None) -> None:
         self.grace_seconds, self.tell = grace_seconds, tell
         self.signal: signal.Signals | None = None
+        self.trouble: str | None = None
         self._deadline = float("inf")
         self._previous: dict[signal.Signals, object] = {}
 
     @property
     def wanted(self) -> bool:
-        """Whether a signal came."""
-        return self.signal is not None
+        """Whether a signal or trouble came."""
+        return self.signal is not None or self.trouble is not None
+
+    def because(self, trouble: str) -> None:
+        """Leave because the sweep cannot go on here; the user is told once."""
+        if self.trouble is not None:
+            return
+        self.trouble = trouble
+        if self.signal is None:
+            self._deadline = time.monotonic() + self.grace_seconds
+        self.tell(f"The sweep stops: {trouble}")
 
     def check(self) -> None:
         """Raise once the time to end an epoch is over.
@@ -56,7 +70,7 @@ class Leaving:
         self._previous.clear()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
+        if self.wanted:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)
         self._deadline = time.monotonic() + self.grace_seconds

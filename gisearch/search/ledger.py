@@ -16,11 +16,13 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from gisearch.search.config import SearchConfig
-from gisearch.search.failures import Loss
+from gisearch.search.failures import Loss, allowed_losses
+from gisearch.search.lineage import LINEAGE, complete, donor_of, has_begun, write_down
 from gisearch.search.pareto import objective_values
-from gisearch.search.sampling import encode, sampler_for, suggest_with
+from gisearch.search.sampling import encode, sampler_for, shuffled, suggest_with
 from gisearch.search.space import Assignment, SearchSpace, canonical
-from gisearch.seeding import child_generator, child_seed
+from gisearch.search.study import copy_result, set_intermediate_value
+from gisearch.seeding import child_seed
 
 Status = Literal["finished", "stopped_early", "failed", "reused", "running"]
 
@@ -38,6 +40,7 @@ class Handout:
         seed: the trial's own master seed.
         continued: whether it was handed out before.
         adopt: the trial whose training state it takes over.
+        leg: how often it has taken over another trial's state, this time included.
     """
 
     number: int
@@ -45,6 +48,7 @@ class Handout:
     seed: int
     continued: bool = False
     adopt: int | None = None
+    leg: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,12 @@ class Ledger:
         self._seen: dict[str, int] = {}
         self._waiting: dict[int, list[optuna.Trial]] = {}
         self._steps: dict[int, int] = {}
+        self._is_population = config.scheduler == "pbt"
         self._is_finite = space.size(limit=100_000) is not None
         self.handed_out = 0
         self.ended = False
-        self._pending: list[Handout] = []
+        self._pending: list[int] = []
+        self._adopting: set[int] = set()
         self._unseen: list[Assignment] | None = None
         trials = study.get_trials(deepcopy=False)
         if not trials:
@@ -128,12 +134,16 @@ class Ledger:
                 if frozen.state == TrialState.RUNNING:
                     self._live[frozen.number] = self._reopen(frozen)
                     self._steps[frozen.number] = frozen.last_step if frozen.last_step is not None else -1
-                    self._pending.append(
-                        Handout(frozen.number, assignment, self.trial_seed(frozen.number), continued=True)
-                    )
+                    self._take_up(frozen.number)
         for frozen in duplicates:
             if frozen.state == TrialState.RUNNING:
                 self._reuse(self._reopen(frozen), frozen.user_attrs["duplicate_of"])
+
+    def _take_up(self, number: int) -> None:
+        complete(self._live[number])
+        if donor_of(self._live[number].user_attrs) is not None:
+            self._adopting.add(number)
+        self._pending.append(number)
 
     def _reopen(self, frozen: FrozenTrial) -> optuna.Trial:
         return optuna.Trial(self.study, frozen._trial_id)
@@ -150,9 +160,11 @@ class Ledger:
 
     def next(self) -> Handout | None:
         """Return the next configuration to train, or None where the budget or the space is used up."""
-        if self._pending:
-            return self._pending.pop(0)
-        if self.handed_out >= self.config.trials and not self.config.exhaustive:
+        # Members of a population that wait for their turn do so until every one has begun.
+        waits = self._is_population and self._has_more
+        if self._pending and (not waits or self._pending[0] in self._adopting):
+            return self._again(self._pending.pop(0))
+        if not self._has_more:
             self.ended = True
             return None
         asked = self._ask()
@@ -164,6 +176,16 @@ class Ledger:
         self._live[trial.number] = trial
         self.handed_out += 1
         return Handout(trial.number, assignment, self.trial_seed(trial.number))
+
+    @property
+    def _has_more(self) -> bool:
+        return not self.ended and (self.config.exhaustive or self.handed_out < self.config.trials)
+
+    def _again(self, number: int) -> Handout:
+        attrs = self._live[number].user_attrs
+        leg = len(attrs.get(LINEAGE, ()))
+        seed = self.trial_seed(number)
+        return Handout(number, attrs["assignment"], seed, continued=True, adopt=donor_of(attrs), leg=leg)
 
     def _ask(self) -> tuple[optuna.Trial, Assignment] | None:
         """Ask the study for a configuration to train; None where every one has been tried.
@@ -183,26 +205,33 @@ class Ledger:
                 self._created += 1
                 self._enqueued += 1
             self.study.sampler = sampler_for(self.config, self._created)
-            trial = self.study.ask()
-            if trial.number < self._created:
-                self._enqueued -= 1
-            else:
-                self._created = trial.number + 1
+            trial = self._ask_study()
             assignment = self.space.sample(suggest_with(trial))
             trial.set_user_attr("assignment", assignment)
             original = self._seen.get(canonical(assignment))
-            if original is None or self.config.duplicates == "replicate":
+            # Members of a population that begin alike do not stay alike.
+            if original is None or self.config.duplicates == "replicate" or self._is_population:
                 return trial, assignment
             self._reuse(trial, original)
             enqueued = False
             repeats += 1
 
+    def _ask_study(self) -> optuna.Trial:
+        study = self.study
+        if self._enqueued:
+            self._enqueued -= 1
+            trial = study.ask()
+        else:
+            # What Study.ask does then, without its look at every trial to find that none is enqueued.
+            study._thread_local.cached_all_trials = None
+            trial = optuna.Trial(study, study._storage.create_new_trial(study._study_id))
+        self._created = max(self._created, trial.number + 1)
+        return trial
+
     def _draw_unseen(self) -> Assignment | None:
-        """Return an unseen configuration of a finite space in seeded random order; None for none left."""
+        """Return an unseen configuration of a finite space; None for none left."""
         if self._unseen is None:
-            everything = list(self.space.enumerate())
-            order = child_generator(self.config.seed, "exhaustive").permutation(len(everything))
-            self._unseen = [everything[i] for i in reversed(order)]
+            self._unseen = shuffled(self.space, self.config.seed)
         while self._unseen:
             assignment = self._unseen.pop()
             if canonical(assignment) not in self._seen:
@@ -215,52 +244,67 @@ class Ledger:
         if original in self._live:
             self._waiting.setdefault(original, []).append(trial)
         else:
-            self._copy_result(trial, original)
-
-    def _copy_result(self, trial: optuna.Trial, original: int) -> None:
-        storage = trial.storage
-        source = storage.get_trial(
-            storage.get_trial_id_from_study_id_trial_number(self.study._study_id, original)
-        )
-        for step, value in source.intermediate_values.items():
-            _set_intermediate_value(trial, step, value)
-        if source.state == TrialState.COMPLETE:
-            self.study.tell(trial, source.values)
-        else:
-            self.study.tell(trial, state=source.state)
+            copy_result(self.study, trial, original)
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Record the objective's best value so far at an epoch; return False if it was recorded before."""
+        if number in self._adopting:
+            self._adopting.remove(number)
+            has_begun(self._live[number])
         if number not in self._live or epoch <= self._steps.get(number, -1):
             return False
         self._steps[number] = epoch
-        _set_intermediate_value(self._live[number], epoch, value)
+        set_intermediate_value(self._live[number], epoch, value)
         return True
 
     def lost(self, number: int, kind: Loss) -> int | None:
         """Hand a trial out again whose process was lost, if it may be tried again.
 
         Preemptions and deaths are counted apart, in the study, so that a resumed sweep goes on counting.
-        What ran out of memory would do so again.
 
         Returns:
             None where it will be handed out again, else how often this has happened to it.
         """
-        frozen = self.study.get_trials(deepcopy=False)[number]
-        losses = {**frozen.user_attrs.get("losses", {})}
+        losses = {**self._live[number].user_attrs.get("losses", {})}
         losses[kind] = losses.get(kind, 0) + 1
         self._live[number].set_user_attr("losses", losses)
-        allowed = {
-            "preempted": self.config.max_preemptions,
-            "died": self.config.max_retries,
-            "out_of_memory": 0,
-        }
-        if losses[kind] > allowed[kind]:
+        if losses[kind] > allowed_losses(self.config, kind):
             return int(losses[kind])
-        self._pending.append(
-            Handout(number, frozen.user_attrs["assignment"], self.trial_seed(number), continued=True)
-        )
+        self._pending.append(number)
         return None
+
+    def replace(self, number: int, donor: int, epoch: int, assignment: Assignment) -> None:
+        """Hand a running trial out again, with other values and from another trial's training state.
+
+        Until an epoch of it is reported, it is handed out so, by a resumed sweep too.
+
+        Args:
+            number: the trial, whose process has ended.
+            donor: the trial whose state it takes over.
+            epoch: its last epoch before.
+            assignment: its values from then on.
+        """
+        write_down(self._live[number], donor, epoch, assignment)
+        self._adopting.add(number)
+        # First: meanwhile the other would go on, perhaps to its end.
+        self._pending.insert(0, number)
+
+    def wait(self, number: int) -> None:
+        """Hand a running trial, whose process has ended, out again in its turn."""
+        self._pending.append(number)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether a trial waits for another's place."""
+        return bool(self._pending) or self._has_more
+
+    def withdraw(self) -> dict[int, float]:
+        """Hand the waiting members of a population out no more; return their best values so far."""
+        waiting = set(self._pending) if self._is_population else set()
+        trials = [t for t in self.study.get_trials(deepcopy=False) if t.number in waiting]
+        reached = {t.number: t.intermediate_values[t.last_step] for t in trials if t.last_step is not None}
+        self._pending = [number for number in self._pending if number not in reached]
+        return reached
 
     def annotate(self, number: int, **facts: Any) -> None:
         """Keep a plain fact with a running trial."""
@@ -273,6 +317,7 @@ class Ledger:
         if trial is None:
             return
         self._steps.pop(number, None)
+        self._adopting.discard(number)
         trial.set_user_attr(
             "outcome",
             {
@@ -289,9 +334,4 @@ class Ledger:
         else:
             self.study.tell(trial, state=TrialState.FAIL)
         for duplicate in self._waiting.pop(number, []):
-            self._copy_result(duplicate, number)
-
-
-def _set_intermediate_value(trial: optuna.Trial, epoch: int, value: float) -> None:
-    # Trial.report refuses studies of several objectives; their storage does not.
-    trial.storage.set_trial_intermediate_value(trial._trial_id, epoch, value)
+            copy_result(self.study, duplicate, number)

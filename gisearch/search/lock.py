@@ -6,7 +6,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gisearch.errors import ConfigError
@@ -21,20 +21,21 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         ConfigError: another process holds it; the message says which.
     """
-    with (folder / _LOCK_FILE).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise ConfigError(
-                f"{folder} is being run by {holder}; expected a sweep that nobody runs."
-            ) from None
+    path = folder / _LOCK_FILE
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
         # A file system without locks (some network ones) cannot tell; the sweep itself needs none.
-        except OSError:
-            yield
-            return
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+        with suppress(OSError):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = path.read_text().strip() or "another process"
+                raise ConfigError(
+                    f"{folder} is being run by {holder}; expected a sweep that nobody runs."
+                ) from None
+            # On a full disk the holder has no name; it holds the folder all the same.
+            os.truncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield
+    finally:
+        os.close(descriptor)

@@ -17,8 +17,11 @@ class Observer:
     def on_epoch(self, number: int, epoch: int, best: float, metrics: Mapping[str, float]) -> None:
         """A trial finished an epoch, told once for every epoch."""
 
-    def on_pause(self, number: int, reason: str) -> None:
-        """A trial lost its place and will be handed out again, by this process or a later one."""
+    def on_pause(self, number: int, reason: str | None) -> None:
+        """A trial lost its place and will be handed out again, by this process or a later one.
+
+        ``reason`` is None where it gave its place to another that waits, as members of a population do.
+        """
 
     def on_end(self, number: int, outcome: Outcome) -> None:
         """A trial ended."""

@@ -16,6 +16,7 @@ from gisearch.search.compilation import compile_space
 from gisearch.search.config import SweepConfig
 from gisearch.search.covering import covering_assignments
 from gisearch.search.model_options import MODEL, compose_models
+from gisearch.search.population import population_problem, with_population
 from gisearch.search.space import Assignment, SearchSpace, canonical
 from gisearch.search.space_file import SpaceFile
 from gisearch.training.experiment import ExperimentConfig
@@ -130,6 +131,10 @@ def plan_sweep(path: Path, overrides: Sequence[str] = ()) -> SweepPlan:
     _check_combinations(plan, file)
     baselines, more = _baselines(file, plan, pinned)
     notes += more + objective_notes
+    if problem := population_problem(config, space):
+        raise file.fail(("search", "scheduler"), problem)
+    config, population_notes = with_population(config, plan.max_epochs)
+    notes += population_notes
     size = space.size(limit=100_000)
     if config.search.exhaustive:
         for parameter in space.parameters:
@@ -138,17 +143,18 @@ def plan_sweep(path: Path, overrides: Sequence[str] = ()) -> SweepPlan:
                     parameter.path, "search.exhaustive needs a finite space; give the range a step"
                 )
         notes.append(f"exhaustive: every one of the {size:,} configurations is evaluated once")
-    elif size is not None and size <= config.search.trials:
+    elif size is not None and size <= config.search.trials and config.search.scheduler != "pbt":
         notes.append(
             f"the space holds only {size} configurations: search.exhaustive=true would evaluate each once"
         )
-    return SweepPlan(**{**vars(plan), "baselines": baselines, "notes": tuple(notes)})
+    return SweepPlan(**{**vars(plan), "config": config, "baselines": baselines, "notes": tuple(notes)})
 
 
 def _without_early_stopping(config: SweepConfig) -> tuple[SweepConfig, list[str]]:
     """Switch early stopping off where a cost is searched as well; return what to tell the user of it."""
     cost, notes = config.objective.cost, []
-    if cost != "none" and config.search.scheduler != "none":
+    # A population with a cost is an error.
+    if cost != "none" and config.search.scheduler not in ("none", "pbt"):
         config = replace(config, search=replace(config.search, scheduler="none"))
         notes.append("early stopping is off: it judges by score alone and would end cheap configurations")
     if cost == "seconds":

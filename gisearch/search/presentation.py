@@ -15,6 +15,7 @@ from rich.table import Table
 
 from gisearch.config import to_plain
 from gisearch.search.cluster import WorkerNeeds
+from gisearch.search.config import SearchConfig
 from gisearch.search.effects import parameter_effects
 from gisearch.search.model_options import MODEL
 from gisearch.search.pareto import FRONT_FOLDER, shown_cost
@@ -49,6 +50,8 @@ def print_plan(plan: SweepPlan, console: Console) -> None:
     scheduler: str = search.scheduler
     if scheduler == "asha":
         scheduler += f" (from epoch {search.grace_epochs}, keeps 1 in {search.reduction_factor:g})"
+    if scheduler == "pbt":
+        scheduler = "none: the trials are the members of a population"
     facts = {
         "configurations": "infinitely many" if size is None else f"{size:,}",
         "baselines first": str(len(plan.baselines)),
@@ -58,6 +61,7 @@ def print_plan(plan: SweepPlan, console: Console) -> None:
         + ("" if plan.config.objective.cost == "none" else f" against {plan.config.objective.cost}"),
         "sampler": f"{search.sampler}, seed {search.seed}",
         "early stopping": scheduler,
+        **_population(search),
         "resources per trial": resources,
         "trials at a time": str(search.concurrency or "as many as the resources allow"),
         "results": str(Path(plan.config.results.dir) / plan.config.name),
@@ -71,6 +75,14 @@ def print_plan(plan: SweepPlan, console: Console) -> None:
     for text in _unsearched(plan):
         console.print(Syntax(text, "yaml", background_color="default") if console.is_terminal else text)
     console.print("dry run: nothing was started.", highlight=False)
+
+
+def _population(search: SearchConfig) -> dict[str, str]:
+    if search.scheduler != "pbt":
+        return {}
+    share = f"{search.quantile:.0%}"
+    how = f"every {search.perturbation_epochs} epochs, the last {share} go on from one of the first {share}"
+    return {"population training": f"{search.trials} members; {how}"}
 
 
 def _unsearched(plan: SweepPlan) -> Iterator[str]:
@@ -112,12 +124,23 @@ def print_results(results: SweepResults, tracking: TrackingConfig, console: Cons
     )
     for path, value in best.params.items():
         console.print(f"  {path}: {json.dumps(value)}", highlight=False, soft_wrap=True)
-    config = results.folder / BEST_FOLDER / CONFIG_FILE
-    lines = [f"Saved: {config}", f"Train it again: python -m gisearch.train --config {config}"]
-    if results.front:
-        lines.insert(
-            1, f"Saved: {results.folder / FRONT_FOLDER}/<trial>.yaml, the Pareto front's configurations"
+    if best.replaced:
+        console.print(
+            f"These are its last values: it took over another trial's state {best.replaced} times, and "
+            "trained again with them alone it need not reach the same. Its lineage: gisearch.report --json",
+            style="dim",
+            highlight=False,
         )
+    config = results.folder / BEST_FOLDER / CONFIG_FILE
+    front = results.folder / FRONT_FOLDER
+    lines = []
+    # On a full disk they are not there.
+    if config.is_file():
+        lines.append(f"Saved: {config}")
+    if results.front and front.is_dir():
+        lines.append(f"Saved: {front}/<trial>.yaml, the Pareto front's configurations")
+    if config.is_file():
+        lines.append(f"Train it again: python -m gisearch.train --config {config}")
     # A name is looked up in the default results folder; elsewhere the sweep's own folder finds it.
     own = results.folder if results.folder.parent.name != "results" else results.name
     lines.append(f"Report: python -m gisearch.report {own}")
@@ -185,7 +208,7 @@ def leaderboard(results: SweepResults, top: int, width: int) -> list[Table]:
             str(rank),
             row.trial_id,
             value,
-            row.status.replace("_", " "),
+            row.status.replace("_", " ") + (f", replaced {row.replaced}x" if row.replaced else ""),
             str(row.epochs),
             f"{row.seconds:.1f}",
         ]

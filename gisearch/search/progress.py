@@ -74,12 +74,14 @@ class ProgressView(Observer):
             self.best = (best, number)
         self._tick()
 
-    def on_pause(self, number: int, reason: str) -> None:
+    def on_pause(self, number: int, reason: str | None) -> None:
         """A trial lost its place; the user is told why."""
         self.running.pop(number, None)
-        self.console.print(
-            Text(f"trial {trial_name(number)} will be continued: {reason}", style="yellow"), highlight=False
-        )
+        if reason is not None:
+            self.console.print(
+                Text(f"trial {trial_name(number)} will be continued: {reason}", style="yellow"),
+                highlight=False,
+            )
         self._tick()
 
     def on_end(self, number: int, outcome: Outcome) -> None:

@@ -12,11 +12,13 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from gisearch.config import build
-from gisearch.errors import ConfigError, nearest_name
+from gisearch.errors import ConfigError, disk_full, nearest_name
+from gisearch.search.lineage import LINEAGE
 from gisearch.search.pareto import cost_of, mode_of, pareto_front
 from gisearch.search.study import load_study
 from gisearch.search.trial import trial_name
 from gisearch.tracking.config import TrackingConfig
+from gisearch.training.checkpoint import BEST, CheckpointStore
 from gisearch.training.experiment import CONFIG_FILE
 from gisearch.training.metrics import Cost
 
@@ -41,7 +43,8 @@ class TrialRow:
         params: the searched values that were active.
         cost: what the sweep minimised beside the objective; None where it did not, or the trial failed.
         curve: the objective's best value so far by epoch.
-        facts: further plain facts: best_epoch, parameters, peak_memory_mb, subgroups.
+        facts: further plain facts: best_epoch, parameters, peak_memory_mb, subgroups; lineage of a
+            population's member: whose state it took over, after which epoch, with which values before.
         reason: why it failed.
         mlflow_run_id: its run, where it is tracked.
     """
@@ -74,7 +77,13 @@ class TrialRow:
             "seconds": round(self.seconds, 3),
             "params": dict(self.params),
             **({"reason": self.reason} if self.reason else {}),
+            **({"lineage": self.facts["lineage"]} if self.replaced else {}),
         }
+
+    @property
+    def replaced(self) -> int:
+        """How often it took over another trial's state (population based training)."""
+        return len(self.facts.get("lineage", ()))
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,15 @@ class SweepResults:
         return self.folder / TRIALS_FOLDER / trial_name(row.facts.get("duplicate_of", row.number))
 
     def config_of(self, row: TrialRow) -> dict[str, Any]:
-        """Return a trial's whole configuration."""
+        """Return the whole configuration that a trial's best model was trained with.
+
+        A member of a population may have reached it with earlier values, or taken it over.
+
+        Raises:
+            GisearchError: it cannot be read.
+        """
+        if row.replaced and (self.trial_folder(row) / BEST).exists():
+            return dict(CheckpointStore(self.trial_folder(row)).load(BEST)["config"])
         try:
             values = yaml.safe_load((self.trial_folder(row) / CONFIG_FILE).read_text())
         except OSError as error:
@@ -221,7 +238,10 @@ def _row(trial: FrozenTrial, run_id: str | None) -> TrialRow:
 
 
 def _facts(trial: FrozenTrial) -> dict[str, Any]:
-    facts: dict[str, Any] = {"baseline": True} if trial.user_attrs.get("baseline") else {}
+    attrs = trial.user_attrs
+    facts: dict[str, Any] = {"baseline": True} if attrs.get("baseline") else {}
+    if LINEAGE in attrs:
+        facts["lineage"] = attrs[LINEAGE]
     if trial.datetime_complete is not None:
         facts["ended"] = trial.datetime_complete.timestamp()
     return facts
@@ -244,6 +264,11 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
+def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write what a sweep notes about itself; a reader sees the old file or the new one."""
+    _replace(folder / SWEEP_FILE, yaml.safe_dump(dict(facts), sort_keys=False))
+
+
 def read_runs(folder: Path) -> dict[str, Any]:
     """Return the sweep's MLflow runs: ``parent`` and ``children`` by trial number."""
     try:
@@ -256,7 +281,16 @@ def read_runs(folder: Path) -> dict[str, Any]:
 def write_runs(folder: Path, parent: str | None, children: Mapping[int, str]) -> None:
     """Write which MLflow run belongs to which trial."""
     runs = {"parent": parent, "children": children}
-    (folder / RUNS_FILE).write_text(json.dumps(runs, indent=1))
+    _replace(folder / RUNS_FILE, json.dumps(runs, indent=1))
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}")
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    except OSError as error:
+        raise disk_full(path, error) or ConfigError(f"cannot write {path}: {error.strerror}.") from None
 
 
 def numbered_folder(results_dir: str, name: str) -> Path:

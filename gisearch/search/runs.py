@@ -9,18 +9,19 @@ from gisearch.composition import parse_overrides
 from gisearch.config import assign, build, flatten, to_plain
 from gisearch.errors import ConfigError, nearest_name
 from gisearch.search.composing import compose_experiment
+from gisearch.search.config import SweepConfig
 from gisearch.search.results import BEST_FOLDER, TRIALS_FOLDER, find_results, numbered_folder
 from gisearch.training.checkpoint import BEST
 from gisearch.training.experiment import CONFIG_FILE, ExperimentConfig, load_config
 
 # Keys of the configuration that are about a run and not about its numbers.
-_RUN_KEYS = ("name", "results.")
+_RUN_KEYS = ("name", "results.", "search.")
 
 
 def resolve_experiment(
     config_file: str | None, overrides: Sequence[str]
-) -> tuple[ExperimentConfig, str, str]:
-    """Return an experiment with its run's name and the results folder.
+) -> tuple[ExperimentConfig, SweepConfig]:
+    """Return an experiment, and the configuration with its run's name, results folder and resources.
 
     Args:
         config_file: a ``config.yaml`` of a trial or training run; None composes from ``conf/``.
@@ -30,8 +31,7 @@ def resolve_experiment(
         ConfigError: the file or an override is wrong.
     """
     if config_file is None:
-        config, sweep = compose_experiment(["name=train", *overrides])
-        return config, sweep.name, sweep.results.dir
+        return compose_experiment(["name=train", *overrides])
     about_run = [o for o in overrides if o.startswith(_RUN_KEYS)]
     _, sweep = compose_experiment(["name=train", *about_run])
     config = load_config(Path(config_file))
@@ -40,7 +40,7 @@ def resolve_experiment(
     for path in changes:
         if path not in known:
             raise ConfigError(f"unknown key {path!r} for {config_file}.{nearest_name(path, known)}")
-    return build(ExperimentConfig, assign(to_plain(config), changes)), sweep.name, sweep.results.dir
+    return build(ExperimentConfig, assign(to_plain(config), changes)), sweep
 
 
 def new_run(results_dir: str, name: str) -> Path:

@@ -13,8 +13,8 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from gisearch.search.config import SearchConfig
 from gisearch.search.domains import Choice
-from gisearch.search.space import Parameter
-from gisearch.seeding import child_seed
+from gisearch.search.space import Assignment, Parameter, SearchSpace
+from gisearch.seeding import child_generator, child_seed
 
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -47,6 +47,13 @@ def suggest_with(trial: optuna.Trial) -> Callable[[Parameter], Any]:
 def encode(value: Any) -> Any:
     """Return a value as Optuna stores it: plain values as they are, lists as JSON text."""
     return value if isinstance(value, _PLAIN) else json.dumps(value)
+
+
+def shuffled(space: SearchSpace, seed: int) -> list[Assignment]:
+    """Return every configuration of a finite space in seeded random order."""
+    everything = list(space.enumerate())
+    order = child_generator(seed, "exhaustive").permutation(len(everything))
+    return [everything[i] for i in reversed(order)]
 
 
 def sampler_for(config: SearchConfig, number: int) -> BaseSampler:

@@ -1,4 +1,4 @@
-"""Early stopping by score: successive halving, and its memory of earlier trials when a sweep is continued."""
+"""What judges trials by their score: successive halving, which remembers earlier trials, or a population."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from optuna.trial import FrozenTrial
 
 from gisearch.search.config import SearchConfig
 from gisearch.search.keys import EPOCH, OBJECTIVE
+from gisearch.search.population import Population
 from gisearch.seeding import child_generator
 
 if TYPE_CHECKING:
+    from gisearch.search.ledger import Ledger
     from gisearch.search.supervision import Judge, Verdict
 
 
@@ -45,7 +47,7 @@ class Halving:
                 time_attr=EPOCH,
                 metric=OBJECTIVE,
                 mode=mode,
-                # A trial at its last epoch ends by itself; the rungs lie below.
+                # A rung at the last epoch stops nobody: a trial ends there by itself.
                 max_t=max_epochs,
                 grace_period=min(max_epochs, config.grace_epochs * factor**k),
                 reduction_factor=factor,
@@ -69,11 +71,30 @@ class Halving:
     def ended(self, number: int) -> None:
         """Keep the trial's identifier: the same trial may be handed out again."""
 
+    def again(self, number: int) -> None:
+        """Do nothing: no trial is replaced."""
+
 
 def build_judge(
-    config: SearchConfig, *, mode: Literal["max", "min"], max_epochs: int, earlier: Iterable[FrozenTrial] = ()
+    config: SearchConfig,
+    *,
+    mode: Literal["max", "min"],
+    max_epochs: int,
+    earlier: Iterable[FrozenTrial] = (),
+    ledger: Ledger | None = None,
 ) -> Judge | None:
-    """Return what stops trials by their score; its rungs already hold what ``earlier`` trials reached."""
+    """Return what judges trials by their score.
+
+    Args:
+        config: which scheduler, and its settings.
+        mode: whether more is better.
+        max_epochs: epochs of a whole trial.
+        earlier: trials of the same sweep, whose values the rungs hold already.
+        ledger: hands out the members of a population, which needs it.
+    """
+    if config.scheduler == "pbt":
+        assert ledger is not None, "a population needs the ledger"
+        return Population(config, ledger, mode=mode, max_epochs=max_epochs)
     if config.scheduler == "none" or config.grace_epochs >= max_epochs:
         return None
     judge = Halving(mode, max_epochs, config)

@@ -15,10 +15,20 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from gisearch.config import to_plain
-from gisearch.errors import ConfigError
+from gisearch.errors import ConfigError, DiskFullError
 from gisearch.search.distributed import GroupPool
 from gisearch.search.failures import Loss, loss_of
-from gisearch.search.keys import EPOCH, FAILURE, FINISHED, LOST, METRICS, OBJECTIVE, SUMMARY
+from gisearch.search.keys import (
+    EPOCH,
+    FAILURE,
+    FINISHED,
+    HISTORY,
+    LOST,
+    METRICS,
+    NO_SPACE,
+    OBJECTIVE,
+    SUMMARY,
+)
 from gisearch.search.ledger import Ledger, Outcome
 from gisearch.search.observer import Observer
 from gisearch.search.plan import SweepPlan
@@ -48,13 +58,26 @@ class LedgerSearcher(StaysHere, Searcher):
         self.supervisor, self.groups = supervisor, groups
         self.numbers: dict[str, int] = {}
         self._last: dict[str, dict[str, Any]] = {}
+        # The last epoch of every trial that the observers of this process have heard of.
+        self._heard: dict[int, int] = {}
+        # Once the study cannot be written: what came after a gap in it would hide the gap.
+        self._full = False
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """Return the configuration of Tune's next trial, or that there is none."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Return the configuration of Tune's next trial, that there is none, or None for none at present."""
+        try:
+            return self._suggest(trial_id)
+        except DiskFullError as error:
+            self._stop(error)
+            return str(Searcher.FINISHED)
+
+    def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self.supervisor.leaving.wanted:
             return str(Searcher.FINISHED)
-        if self.supervisor.budget.used_up() is not None:
+        if (over := self.supervisor.budget.used_up()) is not None:
             self.ledger.ended = True
+            for number, value in self.ledger.withdraw().items():
+                self._finish(number, Outcome("stopped_early", value, over))
             return str(Searcher.FINISHED)
         while (handout := self.ledger.next()) is not None:
             try:
@@ -69,9 +92,11 @@ class LedgerSearcher(StaysHere, Searcher):
                 "experiment": to_plain(config),
                 "folder": self._folder_of(handout.number),
                 "adopt": None if handout.adopt is None else self._folder_of(handout.adopt),
+                "leg": handout.leg,
             }
             return {"job": job, "group": None if self.groups is None else self.groups.take(trial_id)}
-        return str(Searcher.FINISHED)
+        # Tune does not ask again once it was told that it is over, but a trial that runs may yet be lost.
+        return None if self.numbers else str(Searcher.FINISHED)
 
     def _folder_of(self, number: int) -> str:
         # Absolute: a worker has another working directory.
@@ -79,15 +104,29 @@ class LedgerSearcher(StaysHere, Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Record an epoch, once: another attempt repeats some, and the closing report repeats the last."""
-        if EPOCH not in result:
-            return
-        self._last[trial_id] = result
         number = self.numbers[trial_id]
-        if not self.ledger.report(number, result[EPOCH], result[OBJECTIVE]):
+        try:
+            for epoch, best, metrics in json.loads(result.get(HISTORY, "[]")):
+                self._record(number, epoch, best, metrics)
+            if EPOCH in result:
+                self._last[trial_id] = result
+                self._record(number, result[EPOCH], result[OBJECTIVE], json.loads(result.get(METRICS, "{}")))
+        except DiskFullError as error:
+            self._stop(error)
+
+    def _record(self, number: int, epoch: int, best: float, metrics: dict[str, float]) -> None:
+        if self._full:
             return
-        metrics = json.loads(result[METRICS])
-        for observer in self.observers:
-            observer.on_epoch(number, result[EPOCH], result[OBJECTIVE], metrics)
+        self.ledger.report(number, epoch, best)
+        if epoch > self._heard.get(number, 0):
+            self._heard[number] = epoch
+            for observer in self.observers:
+                observer.on_epoch(number, epoch, best, metrics)
+
+    def _stop(self, error: DiskFullError) -> None:
+        """Leave, because the study cannot be written: it is right up to here, and is continued from here."""
+        self._full = True
+        self.supervisor.leaving.because(str(error))
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -103,12 +142,27 @@ class LedgerSearcher(StaysHere, Searcher):
         ending = self.supervisor.ended(number) or (Ending("lost") if error else None)
         if self.groups is not None:
             self.groups.give_back(trial_id, intact=ending is None or ending.kind not in ("lost", "hung"))
+        try:
+            if not self._full:
+                self._end(number, facts, ending)
+                return
+        except DiskFullError as error:
+            self._stop(error)
+        self._pause(number, "the study cannot be written")
+
+    def _end(self, number: int, facts: dict[str, Any], ending: Ending | None) -> None:
+        if NO_SPACE in facts:
+            self.supervisor.leaving.because(facts[NO_SPACE])
+            self._pause(number, "there is no space for its checkpoint")
+            return
         if FINISHED not in facts or not facts[FINISHED]:
             if ending is not None and ending.kind == "left":
                 self._pause(number, "the sweep was told to leave")
                 return
-            if ending is not None and ending.kind == "replaced":
-                self._pause(number, "it takes over another trial's state")
+            if ending is not None and ending.kind in ("replaced", "waiting"):
+                self.supervisor.again(number)
+                reason = "it takes over another trial's state" if ending.kind == "replaced" else None
+                self._pause(number, reason)
                 return
             if ending is not None and ending.kind == "lost":
                 lost = loss_of(ending.error)
@@ -124,10 +178,11 @@ class LedgerSearcher(StaysHere, Searcher):
         if attempts is None:
             self._pause(number, reason)
             return
-        times = f" ({attempts} times)" if attempts > 1 else ""
-        self._finish(number, Outcome("failed", facts.get(OBJECTIVE), f"{reason}{times}", _summary(facts)))
+        if attempts > 1:
+            reason = f"{reason.removesuffix('.')} ({attempts} times)."
+        self._finish(number, Outcome("failed", facts.get(OBJECTIVE), reason, _summary(facts)))
 
-    def _pause(self, number: int, reason: str) -> None:
+    def _pause(self, number: int, reason: str | None) -> None:
         for observer in self.observers:
             observer.on_pause(number, reason)
 
@@ -164,10 +219,10 @@ def _outcome(facts: Mapping[str, Any], ending: Ending | None) -> Outcome:
     value, summary = facts.get(OBJECTIVE), _summary(facts)
     if FAILURE in facts:
         return Outcome("failed", value, str(facts[FAILURE]), summary)
-    if ending is not None and ending.kind == "hung":
-        return Outcome("failed", value, f"{ending.reason}; its process was ended.", summary)
     if facts.get(FINISHED):
         return Outcome("finished", value, None, summary)
+    if ending is not None and ending.kind == "hung":
+        return Outcome("failed", value, f"{ending.reason}; its process was ended.", summary)
     if value is None:
         return Outcome("failed", None, "it ended without a result.", summary)
     reason = None if ending is None else ending.reason

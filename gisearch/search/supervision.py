@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from ray.tune import Callback
@@ -12,11 +14,11 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from gisearch.search.budget import Budget
 from gisearch.search.config import SearchConfig
-from gisearch.search.keys import EPOCH, FINISHED, OBJECTIVE
+from gisearch.search.keys import EPOCH, FINISHED, LAST_EPOCH, METRICS, OBJECTIVE
 from gisearch.search.leaving import Leaving
 from gisearch.search.staying import StaysHere
 
-Verdict = Literal["go_on", "stop", "replace"]
+Verdict = Literal["go_on", "stop", "replace", "wait"]
 _WATCH_SECONDS = 2.0
 
 
@@ -24,7 +26,10 @@ class Judge(Protocol):
     """Decides by a trial's score whether it goes on."""
 
     def judge(self, number: int, epoch: int, value: float) -> Verdict:
-        """Hear of an epoch; ``replace`` stops the trial, which the ledger then hands out changed."""
+        """Hear of an epoch; ``replace`` and ``wait`` stop the trial, to be handed out changed, or later."""
+
+    def again(self, number: int) -> None:
+        """Have the ledger hand a trial out again that was stopped so; its process has ended."""
 
     def ended(self, number: int) -> None:
         """Hear that a trial has ended."""
@@ -35,13 +40,13 @@ class Ending:
     """Why a trial was ended from outside.
 
     Attributes:
-        kind: ``stopped`` by its score or a limit; ``replaced`` goes on with another state; ``left`` is
-            resumed by another process; ``hung`` gave no sign; ``lost`` its process.
+        kind: ``stopped`` by its score or a limit; ``replaced`` goes on with another state; ``waiting`` for
+            its turn; ``left`` is resumed by another process; ``hung`` gave no sign; ``lost`` its process.
         reason: in words.
         error: what Ray said of a lost process.
     """
 
-    kind: Literal["stopped", "replaced", "left", "hung", "lost"]
+    kind: Literal["stopped", "replaced", "waiting", "left", "hung", "lost"]
     reason: str | None = None
     error: BaseException | None = None
 
@@ -56,6 +61,7 @@ class Supervisor:
         budget: the sweep's own limits.
         leaving: whether the sweep is to end now.
         clock: seconds.
+        metric: the metric by which the judge compares epochs; None compares the best values so far.
         endings: why trials were ended; the searcher takes them out.
     """
 
@@ -64,16 +70,19 @@ class Supervisor:
     budget: Budget
     leaving: Leaving
     clock: Callable[[], float] = time.monotonic
+    metric: str | None = None
     endings: dict[int, Ending] = field(default_factory=dict)
     _heard: dict[int, float] = field(default_factory=dict)
 
-    def after_epoch(self, number: int, epoch: int, value: float) -> bool:
-        """Return whether the trial goes on after an epoch."""
+    def after_epoch(self, number: int, epoch: int, value: float, *, last: bool = False) -> bool:
+        """Return whether the trial goes on after an epoch; after its last one it ends by itself."""
         self._heard[number] = self.clock()
         verdict = self.judge.judge(number, epoch, value) if self.judge else "go_on"
+        if last:
+            return True
         limit = self.config.trial_minutes
         over = self.budget.used_up()
-        if verdict == "replace":
+        if verdict == "replace" and over is None:
             self.endings[number] = Ending("replaced")
         elif verdict == "stop":
             self.endings[number] = Ending("stopped")
@@ -83,9 +92,16 @@ class Supervisor:
             self.endings[number] = Ending("stopped", over)
         elif limit is not None and self.budget.seconds_of(number) >= limit * 60:
             self.endings[number] = Ending("stopped", f"it ran for its {limit:g} minutes")
+        elif verdict == "wait":
+            self.endings[number] = Ending("waiting")
         else:
             return True
         return False
+
+    def again(self, number: int) -> None:
+        """A trial that was replaced, or that waits, may be handed out again."""
+        if self.judge is not None:
+            self.judge.again(number)
 
     def started(self, number: int) -> None:
         """A trial's process has started."""
@@ -98,16 +114,18 @@ class Supervisor:
             self.judge.ended(number)
         return self.endings.pop(number, None)
 
-    def hanging(self) -> list[int]:
-        """Return the trials that have been silent for too long, each once."""
+    def silent(self) -> list[int]:
+        """Return the trials that have said nothing for too long."""
         limit = self.config.stall_minutes
         if limit is None:
             return []
-        silent = [n for n, heard in self._heard.items() if self.clock() - heard >= limit * 60]
-        for number in silent:
-            del self._heard[number]
-            self.endings[number] = Ending("hung", f"no epoch ended within {limit:g} minutes")
-        return silent
+        return [n for n, heard in self._heard.items() if self.clock() - heard >= limit * 60]
+
+    def hung(self, number: int) -> None:
+        """A silent trial's process is being ended."""
+        self._heard.pop(number, None)
+        reason = f"no epoch ended within {self.config.stall_minutes:g} minutes"
+        self.endings[number] = Ending("hung", reason)
 
 
 class SupervisedScheduler(StaysHere, FIFOScheduler):
@@ -127,14 +145,17 @@ class SupervisedScheduler(StaysHere, FIFOScheduler):
         number = self.numbers.get(trial.trial_id)
         if number is None or result.get(FINISHED) or EPOCH not in result:
             return str(TrialScheduler.CONTINUE)
-        goes_on = self.supervisor.after_epoch(number, result[EPOCH], result[OBJECTIVE])
+        last = bool(result.get(LAST_EPOCH))
+        metric = self.supervisor.metric
+        value = result[OBJECTIVE] if metric is None else json.loads(result[METRICS])[metric]
+        goes_on = self.supervisor.after_epoch(number, result[EPOCH], value, last=last)
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
     def on_trial_error(self, controller: Any, trial: Any) -> None:
         """Remember what Ray said, which the searcher is not told."""
         number = self.numbers.get(trial.trial_id)
         if number is not None and number not in self.supervisor.endings:
-            self.supervisor.endings[number] = Ending("lost", error=trial.get_pickled_error())
+            self.supervisor.endings[number] = Ending("lost", error=_error_of(trial))
 
 
 class Watchdog(StaysHere, Callback):
@@ -161,7 +182,21 @@ class Watchdog(StaysHere, Callback):
             return
         self._looked = time.monotonic()
         self._running = {n: t for n, t in self._running.items() if t.trial_id in self.numbers}
-        for number in self.supervisor.hanging():
+        for number in self.supervisor.silent():
             actor = self._running[number].temporary_state.ray_actor
             if actor is not None:
+                self.supervisor.hung(number)
                 ray.kill(actor)
+
+
+def _error_of(trial: Any) -> BaseException | None:
+    """Return what Ray said of a trial's end, which Tune has just written beside its other files of it."""
+    from ray import cloudpickle
+
+    if trial.pickled_error_file is not None:
+        error: BaseException = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+        return error
+    if trial.error_file is None:
+        return None
+    # Some errors, such as that of a process that was ended for its memory, are kept as text, below a heading.
+    return RuntimeError(Path(trial.error_file).read_text().partition("\n")[2])

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import yaml
 from optuna.trial import TrialState
 from rich.console import Console
 
 from gisearch.config import to_plain
 from gisearch.data.dataset import Dataset
 from gisearch.data.load import load_dataset
-from gisearch.errors import ConfigError, DataError, GisearchError
+from gisearch.errors import ConfigError, DataError, DiskFullError, GisearchError, disk_full
 from gisearch.search.budget import Budget
 from gisearch.search.cluster import WorkerNeeds, concurrency, ray_session
 from gisearch.search.conclusion import conclude
+from gisearch.search.disk import check_space
 from gisearch.search.distributed import GroupPool
 from gisearch.search.housekeeping import Housekeeper
 from gisearch.search.leaving import GraceOverError, Leaving
@@ -31,12 +33,12 @@ from gisearch.search.progress import ProgressView
 from gisearch.search.recorder import Recorder, start_tracking, sweep_question
 from gisearch.search.results import (
     SPACE_FILE,
-    SWEEP_FILE,
     TRIALS_FOLDER,
     SweepResults,
     load_results,
     numbered_folder,
     read_facts,
+    write_facts,
 )
 from gisearch.search.scheduler import build_judge
 from gisearch.search.searcher import LedgerSearcher
@@ -60,12 +62,14 @@ class SweepOutcome:
         interrupted: whether it was stopped before its budget was used up.
         messages: sentences for the user, such as tracking that is still to be uploaded.
         signal: the signal that stopped it.
+        trouble: what kept it from going on, such as a full disk; the user has been told.
     """
 
     results: SweepResults
     interrupted: bool
     messages: tuple[str, ...]
     signal: signal.Signals | None = None
+    trouble: str | None = None
 
 
 def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) -> SweepOutcome:
@@ -88,10 +92,13 @@ def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) 
         dataset = load_dataset(plan.config.data)
         objective = Objective.resolve(plan.config.objective, dataset.target)
         _check_against(plan, dataset)
+        check_space(plan, dataset, folder)
         if importing is not None:
             importing.result()
     store = open_store(plan.config.tracking)
-    leaving = Leaving(plan.config.search.grace_seconds, lambda text: console.print(text, highlight=False))
+    leaving = Leaving(
+        plan.config.search.grace_seconds, lambda text: console.print(text, highlight=False, soft_wrap=True)
+    )
     with _sweep_folder(plan, folder, dataset, objective) as own, leaving:
         tracker = SweepTracker(store, own)
         question = sweep_question(own, plan, dataset, objective)
@@ -103,9 +110,15 @@ def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) 
             start_tracking(tracker, own, plan, question, resumed=folder is not None)
             _search(plan, ledger, objective, tracker, leaving, session, console)
         interrupted = not ledger.ended or bool(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
-        messages = conclude(own, dataset, tracker, question, interrupted=interrupted)
         shutil.rmtree(own / _RAY_FOLDER, ignore_errors=True)
-        return SweepOutcome(load_results(own), interrupted, tuple(messages), leaving.signal)
+        messages: list[str] = []
+        try:
+            messages = conclude(own, dataset, tracker, question, interrupted=interrupted)
+        except DiskFullError as error:
+            leaving.because(str(error))
+        interrupted = interrupted or leaving.trouble is not None
+        results = load_results(own)
+        return SweepOutcome(results, interrupted, tuple(messages), leaving.signal, leaving.trouble)
 
 
 @contextmanager
@@ -132,6 +145,9 @@ def _sweep_folder(
                 "a resumed sweep keeps its objectives."
             )
     with locked(folder):
+        if resumed:
+            # What was changed when it was resumed holds the next time too.
+            write_facts(folder, {**read_facts(folder), "overrides": list(plan.overrides)})
         try:
             yield folder
         except GisearchError:
@@ -190,16 +206,20 @@ def _search(
     """Run trials until the budget is used up or somebody wants to leave."""
     folder, search, study = tracker.directory, plan.config.search, ledger.study
     earlier = [t for t in study.get_trials(deepcopy=False) if "duplicate_of" not in t.user_attrs]
-    judge = build_judge(search, mode=objective.mode, max_epochs=plan.max_epochs, earlier=earlier)
+    judge = build_judge(
+        search, mode=objective.mode, max_epochs=plan.max_epochs, earlier=earlier, ledger=ledger
+    )
     budget = Budget(study, search, session.needs.total_gpus)
-    supervisor = Supervisor(search, judge, budget, leaving)
+    # What a population hands on is the state after an epoch, not that of the best one.
+    metric = objective.metric if search.scheduler == "pbt" else None
+    supervisor = Supervisor(search, judge, budget, leaving, metric=metric)
     done = sum("outcome" in trial.user_attrs for trial in earlier)
     view = ProgressView(console, objective, _total(plan), done, tracker.notice)
     observers = [budget, Recorder(tracker, objective), view, Housekeeper(folder, plan, study)]
     searcher = LedgerSearcher(plan, ledger, folder, observers, supervisor, session.groups)
-    with view:
+    with view, suppress(DiskFullError):
         _tune(searcher, session)
-    budget.keep()
+        budget.keep()
 
 
 def _total(plan: SweepPlan) -> int:
@@ -218,9 +238,23 @@ def _check_against(plan: SweepPlan, dataset: Dataset) -> None:
 
 
 def _tune(searcher: LedgerSearcher, session: _Session) -> None:
+    leaving = searcher.supervisor.leaving
+    try:
+        with _quiet_tune(), _memory_is_no_surprise(), suppress(GraceOverError):
+            _tuner(searcher, session).fit()
+    # Tune wraps whatever it meets; it keeps files of its own beside the results.
+    except Exception as error:
+        full = disk_full(session.storage, error)
+        if full is not None:
+            leaving.because(str(full))
+        elif leaving.trouble is None:
+            raise
+
+
+def _tuner(searcher: LedgerSearcher, session: _Session) -> Any:
     from ray import tune
 
-    tuner = tune.Tuner(
+    return tune.Tuner(
         tune.with_resources(
             tune.with_parameters(run_trial, supplies=session.supplies), session.needs.of_tune
         ),
@@ -242,8 +276,28 @@ def _tune(searcher: LedgerSearcher, session: _Session) -> None:
             verbose=0,
         ),
     )
-    with _quiet_tune(), suppress(GraceOverError):
-        tuner.fit()
+
+
+@contextmanager
+def _memory_is_no_surprise() -> Iterator[None]:
+    """Have Tune take a process that Ray's memory monitor has ended for one that died.
+
+    Ray (2.60) raises an error there that is no RayActorError, which Tune's actor manager does not expect: it
+    would end the whole sweep.
+    """
+    from unittest.mock import patch
+
+    from ray.air.execution._internal import actor_manager
+    from ray.exceptions import OutOfMemoryError, RayActorError
+    from ray.tune.execution import tune_controller
+
+    died = (RayActorError, OutOfMemoryError)
+    modules = (actor_manager, tune_controller)
+    with ExitStack() as stack:
+        for module in modules:
+            if hasattr(module, "RayActorError"):
+                stack.enter_context(patch.object(module, "RayActorError", died))
+        yield
 
 
 @contextmanager
@@ -251,6 +305,10 @@ def _quiet_tune() -> Iterator[None]:
     """Keep Tune's own lines out of the live view."""
     import warnings
 
+    # Tracebacks of trials that ended, of which the user is told in a sentence, and of snapshots that nobody
+    # reads.
+    for name in ("tune_controller", "experiment_state"):
+        logging.getLogger(f"ray.tune.execution.{name}").setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -274,4 +332,4 @@ def _write_facts(folder: Path, plan: SweepPlan, dataset: Dataset, objective: Obj
         "provenance": collect_provenance(),
     }
     shutil.copyfile(plan.source, folder / SPACE_FILE)
-    (folder / SWEEP_FILE).write_text(yaml.safe_dump(facts, sort_keys=False))
+    write_facts(folder, facts)

@@ -13,9 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gisearch.search.keys import EPOCH, FAILURE, FINISHED, LOST, METRICS, OBJECTIVE, SUMMARY
+from gisearch.search.keys import (
+    EPOCH,
+    FAILURE,
+    FINISHED,
+    HISTORY,
+    LAST_EPOCH,
+    LOST,
+    METRICS,
+    NO_SPACE,
+    OBJECTIVE,
+    SUMMARY,
+)
 
 Report = Callable[[Mapping[str, Any]], None]
+Recall = Callable[[list[dict[str, Any]]], None]
 
 
 @dataclass(frozen=True)
@@ -41,13 +53,20 @@ def run_trial(config: dict[str, Any], supplies: TrialSupplies) -> None:
 
     Args:
         config: ``job`` with ``experiment`` (plain values), ``folder`` (where checkpoints go) and ``adopt``
-            (the folder of a run whose state is taken over, or None); and ``group``, the group of workers
-            and the run's number there, or None to train in this process.
+            (the folder of a run whose state is taken over, or None) with ``leg`` (how often that has
+            happened to this trial); and ``group``, the group of workers and the run's number there, or
+            None to train in this process.
         supplies: what all trials share.
     """
     from ray import tune
 
     last: dict[str, Any] = {}
+    earlier: dict[str, str] = {}
+
+    def recall(past: list[dict[str, Any]]) -> None:
+        # With the next report: the driver keeps of it what it has not heard.
+        rows = [[epoch["epoch"], epoch["best_value"], dict(epoch["metrics"])] for epoch in past]
+        earlier[HISTORY] = json.dumps(rows)
 
     def report(epoch: Mapping[str, Any]) -> None:
         last.update(
@@ -58,25 +77,30 @@ def run_trial(config: dict[str, Any], supplies: TrialSupplies) -> None:
                 "train_seconds": epoch["seconds"],
                 "peak_memory_mb": epoch["peak_memory_mb"],
                 METRICS: json.dumps(epoch["metrics"]),
+                LAST_EPOCH: epoch["finished"],
             }
         )
-        tune.report({**last, FINISHED: False})
+        tune.report({**last, **earlier, FINISHED: False})
+        earlier.clear()
 
     if config["group"] is None:
-        closing = _train_here(config["job"], supplies, report)
+        closing = _train_here(config["job"], supplies, report, recall)
     else:
-        closing = _train_in_group(config["job"], config["group"], supplies, report)
-    tune.report({**last, **closing, FINISHED: True})
+        closing = _train_in_group(config["job"], config["group"], supplies, report, recall)
+    tune.report({**last, **earlier, **closing, FINISHED: True})
 
 
-def _train_here(job: Mapping[str, Any], supplies: TrialSupplies, report: Report) -> dict[str, Any]:
+def _train_here(
+    job: Mapping[str, Any], supplies: TrialSupplies, report: Report, recall: Recall
+) -> dict[str, Any]:
     # Imported in the worker: the driver needs no PyTorch until then.
     import ray
     import torch
 
     from gisearch.config import build
-    from gisearch.errors import GisearchError
+    from gisearch.errors import DiskFullError, GisearchError
     from gisearch.search.failures import describe_crash
+    from gisearch.training.adoption import Adoption
     from gisearch.training.experiment import ExperimentConfig, run_experiment
 
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
@@ -87,7 +111,11 @@ def _train_here(job: Mapping[str, Any], supplies: TrialSupplies, report: Report)
             ray.get(supplies.dataset),
             folder=Path(job["folder"]),
             report=lambda epoch: report(vars(epoch)),
+            recall=lambda past: recall([vars(epoch) for epoch in past]),
+            adopt=Adoption.of(job),
         )
+    except DiskFullError as error:
+        return {NO_SPACE: str(error)}
     except GisearchError as error:
         return {FAILURE: str(error)}
     except Exception as error:
@@ -96,15 +124,21 @@ def _train_here(job: Mapping[str, Any], supplies: TrialSupplies, report: Report)
 
 
 def _train_in_group(
-    job: Mapping[str, Any], group: tuple[str, int], supplies: TrialSupplies, report: Report
+    job: Mapping[str, Any],
+    group: tuple[str, int],
+    supplies: TrialSupplies,
+    report: Report,
+    recall: Recall,
 ) -> dict[str, Any]:
-    from gisearch.search.switchboard import GONE, RESULT, relay
+    from gisearch.search.switchboard import FULL, GONE, RESULT, relay
 
-    kind, value = relay(supplies.switchboard, *group, dict(job), report)
+    kind, value = relay(supplies.switchboard, *group, dict(job), report, recall)
     if kind == RESULT:
         return _summary(value)
     if kind == GONE:
         return {LOST: value[0], FAILURE: value[1]}
+    if kind == FULL:
+        return {NO_SPACE: value}
     return {FAILURE: value}
 
 

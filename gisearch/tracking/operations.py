@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from gisearch.tracking.records import Scalar
 from gisearch.tracking.redact import redact_text, redact_value
 from gisearch.tracking.store import PARENT_TAG, STATUS_TAG, TRIAL_TAG, Store
 
-_BATCH = 100  # MLflow's limit for parameters and tags; metrics may be ten times as many
+_BATCH = 100  # MLflow's limit for parameters and for tags; with metrics, ten times as many in all
 _VALUE_LIMIT = 5000
 _NAME = re.compile(r"[^\w.\-/ :]")
 _FAILURE_TAG = "gisearch.failure"
@@ -45,6 +45,36 @@ class Operation:
     payload: dict[str, Any]
     time: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+@dataclass
+class _Batch:
+    """What one request can carry.
+
+    Attributes:
+        params: name to value.
+        metrics: name, value, milliseconds since 1970, step.
+        tags: name to value.
+    """
+
+    params: dict[str, str] = field(default_factory=dict)
+    metrics: list[tuple[str, float, int, int]] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
+
+    def add_points(self, values: Iterable[tuple[str, float | str, int, int]], steps: dict[str, int]) -> None:
+        """Add the points of curves that lie beyond the last ``steps``, which move on."""
+        known = dict(steps)
+        for key, value, step, moment in values:
+            name = metric_name(key)
+            if step > known.get(name, -1):
+                self.metrics.append((name, float(value), moment, step))
+                steps[name] = max(step, steps.get(name, -1))
+
+    def add_summary(self, operation: Operation, steps: Mapping[str, int]) -> None:
+        """Add single numbers at a curve's end: MLflow's tables show the newest value at the highest step."""
+        for key, value in operation.payload["summary"].items():
+            name = metric_name(key)
+            self.metrics.append((name, float(value), operation.time, steps.get(name, 0)))
 
 
 class Runs:
@@ -94,74 +124,91 @@ class RunWriter:
         # some epochs again, and they belong in its curve once.
         self._last_step: dict[int | None, dict[str, int]] = {}
 
-    def apply(self, operation: Operation, *, again: bool = False) -> None:
-        """Write one operation.
+    def apply(self, operations: Sequence[Operation], *, again: bool = False) -> None:
+        """Write operations of one trial, or of the sweep, in their order.
+
+        Parameters, metrics and tags of all of them travel in one request: to MLflow a request costs more
+        than what is in it.
 
         Args:
-            operation: what to write.
-            again: it may have been written before, wholly or in part.
+            operations: what to write, all of one run; a ``start`` only as the first.
+            again: they may have been written before, wholly or in part.
 
         Raises:
             MissingRunError: the trial's run was never created.
             Exception: whatever MLflow raises.
         """
-        if operation.kind == "start":
-            self._start(operation, again)
-            return
-        run_id = self.runs.get(operation.number)
+        number, batch = operations[0].number, _Batch()
+        if operations[0].kind == "start":
+            self._start(operations[0], again, batch)
+        run_id = self.runs.get(number)
         if run_id is None:
-            raise MissingRunError(f"trial {operation.number} has no run")
-        payload = operation.payload
-        if operation.kind == "metrics":
-            self._log_metrics(run_id, operation)
-        elif operation.kind == "tags":
-            self._set_tags(run_id, payload)
-        elif operation.kind == "text":
-            self._log_text(run_id, payload["path"], payload["text"])
-        elif operation.kind == "file":
-            folder = str(Path(payload["path"]).parent)
-            self._log_file(run_id, self._directory / payload["local"], Path(payload["path"]).name, folder)
-        elif operation.kind == "end":
-            self._set_tags(run_id, payload["tags"])
-            self._log_summary(run_id, operation)
-            self.store.client.set_terminated(run_id, payload["status"], operation.time)
-            self._last_step.pop(operation.number, None)
+            raise MissingRunError(f"trial {number} has no run")
+        steps: dict[str, int] = {}
+        if any(operation.kind in ("metrics", "end") for operation in operations):
+            steps = dict(self._steps(number, run_id))
+        for operation in operations:
+            if operation.kind == "metrics":
+                batch.add_points(operation.payload["values"], steps)
+            elif operation.kind in ("tags", "end"):
+                batch.tags |= operation.payload["tags"] if operation.kind == "end" else operation.payload
+            if operation.kind == "end":
+                batch.add_summary(operation, steps)
+        self._log(run_id, batch)
+        if steps:
+            self._last_step[number] = steps
+        for operation in operations:
+            payload = operation.payload
+            if operation.kind == "text":
+                self._log_text(run_id, payload["path"], payload["text"])
+            elif operation.kind == "file":
+                folder = str(Path(payload["path"]).parent)
+                self._log_file(run_id, self._directory / payload["local"], Path(payload["path"]).name, folder)
+            elif operation.kind == "end":
+                self.store.client.set_terminated(run_id, payload["status"], operation.time)
+                self._last_step.pop(number, None)
 
-    def _start(self, operation: Operation, again: bool) -> None:
+    def _start(self, operation: Operation, again: bool, batch: _Batch) -> None:
         number, payload, client = operation.number, operation.payload, self.store.client
         assert number is not None
         run_id = self.runs.get(number)
         if run_id is None and again:
             # The answer to an earlier attempt may have been lost after the run was created.
-            found = self.store.children(self.runs.parent).get(number)
-            run_id = None if found is None else found.info.run_id
+            run_id = self._find(number)
         known: Mapping[str, str] = {}
+        tags = {STATUS_TAG: "running", **payload["tags"]}
         if run_id is None:
-            tags = {
-                PARENT_TAG: self.runs.parent,
-                TRIAL_TAG: str(number),
-                STATUS_TAG: "running",
-                **payload["tags"],
-            }
+            own = {PARENT_TAG: self.runs.parent, TRIAL_TAG: str(number), **tags}
             run_id = client.create_run(
-                self.store.experiment_id, operation.time, tags, payload["name"]
+                self.store.experiment_id, operation.time, own, payload["name"]
             ).info.run_id
             self._last_step[number] = {}
         else:
             run = client.get_run(run_id)
             known = run.data.params
             client.update_run(run_id, status="RUNNING", name=payload["name"])
-            self._set_tags(run_id, {STATUS_TAG: "running", **payload["tags"]})
+            batch.tags |= tags
             if _FAILURE_TAG in run.data.tags:
                 client.delete_tag(run_id, _FAILURE_TAG)
             self._load_steps(number, run_id, run.data.metrics)
         self.runs.add(number, run_id)
-        from mlflow.entities import Param
-
         # MLflow's parameters are write-once.
-        new = [Param(k, v) for k, v in payload["params"].items() if k not in known]
-        for first in range(0, len(new), _BATCH):
-            client.log_batch(run_id, params=new[first : first + _BATCH])
+        batch.params |= {key: value for key, value in payload["params"].items() if key not in known}
+
+    def _find(self, number: int) -> str | None:
+        # Not all children: a sweep may have thousands.
+        found = self.store.client.search_runs(
+            [self.store.experiment_id],
+            f"tags.`{PARENT_TAG}` = '{self.runs.parent}' and tags.`{TRIAL_TAG}` = '{number}'",
+            max_results=1,
+            order_by=["attributes.start_time DESC"],
+        )
+        return found[0].info.run_id if found else None
+
+    def _steps(self, number: int | None, run_id: str) -> dict[str, int]:
+        if number not in self._last_step:
+            self._load_steps(number, run_id, self.store.client.get_run(run_id).data.metrics)
+        return self._last_step[number]
 
     def _load_steps(self, number: int | None, run_id: str, metrics: Iterable[str]) -> None:
         steps = self._last_step.setdefault(number, {})
@@ -169,41 +216,15 @@ class RunWriter:
             history = self.store.client.get_metric_history(run_id, key)
             steps[key] = max((metric.step for metric in history), default=-1)
 
-    def _log_metrics(self, run_id: str, operation: Operation) -> None:
-        from mlflow.entities import Metric
+    def _log(self, run_id: str, batch: _Batch) -> None:
+        from mlflow.entities import Metric, Param, RunTag
 
-        if operation.number not in self._last_step:
-            self._load_steps(operation.number, run_id, self.store.client.get_run(run_id).data.metrics)
-        last = self._last_step[operation.number]
-        new = [
-            Metric(metric_name(key), float(value), moment, step)
-            for key, value, step, moment in operation.payload["values"]
-            if step > last.get(metric_name(key), -1)
-        ]
-        for first in range(0, len(new), 10 * _BATCH):
-            self.store.client.log_batch(run_id, metrics=new[first : first + 10 * _BATCH])
-        for metric in new:
-            last[metric.key] = max(metric.step, last.get(metric.key, -1))
-
-    def _log_summary(self, run_id: str, operation: Operation) -> None:
-        from mlflow.entities import Metric
-
-        values = {metric_name(key): float(value) for key, value in operation.payload["summary"].items()}
-        if not values:
-            return
-        if operation.number not in self._last_step:
-            self._load_steps(operation.number, run_id, self.store.client.get_run(run_id).data.metrics)
-        last = self._last_step[operation.number]
-        # MLflow's tables show the newest value at the highest step, so a summary goes to a curve's end.
-        rows = [Metric(key, value, operation.time, last.get(key, 0)) for key, value in values.items()]
-        self.store.client.log_batch(run_id, metrics=rows)
-
-    def _set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        rows = [RunTag(key, value) for key, value in tags.items()]
-        for first in range(0, len(rows), _BATCH):
-            self.store.client.log_batch(run_id, tags=rows[first : first + _BATCH])
+        metrics = [Metric(*point) for point in batch.metrics]
+        params = [Param(key, value) for key, value in batch.params.items()]
+        tags = [RunTag(key, value) for key, value in batch.tags.items()]
+        while metrics or params or tags:
+            self.store.client.log_batch(run_id, metrics[: 8 * _BATCH], params[:_BATCH], tags[:_BATCH])
+            del metrics[: 8 * _BATCH], params[:_BATCH], tags[:_BATCH]
 
     def _log_text(self, run_id: str, path: str, text: str) -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,23 @@ from gisearch.tracking.store import open_store
 from gisearch.tracking.store_check import is_permanent, short_reason
 
 SPOOL_NAME = "tracking_spool.jsonl"
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Neighbouring operations in the file.
+
+    Attributes:
+        start: the first byte.
+        end: the byte after the last.
+        count: how many operations.
+        again: whether an earlier process may have written some of them to the store.
+    """
+
+    start: int
+    end: int
+    count: int
+    again: bool = False
 
 
 class Spool:
@@ -32,28 +51,51 @@ class Spool:
     def __init__(self, path: Path, parent_run_id: str, experiment: str, address: str) -> None:
         self.path = path
         self._header = {"spool": 1, "parent_run_id": parent_run_id, "experiment": experiment, "uri": address}
+        self._lock = threading.Lock()
 
-    def keep(self, operations: Iterable[Operation]) -> None:
-        """Append operations. Raises OSError where the file cannot be written."""
-        self._append({"operation": dataclasses.asdict(operation)} for operation in operations)
+    def keep(self, operations: Iterable[Operation]) -> Stretch:
+        """Append operations; return where they lie. Raises OSError where the file cannot be written."""
+        rows = [{"operation": dataclasses.asdict(operation)} for operation in operations]
+        start, end = self._append(rows)
+        return Stretch(start, end, len(rows))
+
+    def read(self, stretch: Stretch) -> list[Operation]:
+        """Read operations back. Raises OSError where the file cannot be read."""
+        with self.path.open("rb") as file:
+            file.seek(stretch.start)
+            lines = file.read(stretch.end - stretch.start).splitlines()
+        return [Operation(**json.loads(line)["operation"]) for line in lines]
 
     def settle(self, operations: Iterable[Operation]) -> None:
         """Mark operations that the store took, or refused for good."""
-        self._append({"settled": operation.id} for operation in operations)
+        self._append([{"settled": operation.id} for operation in operations])
 
-    def _append(self, lines: Iterable[dict[str, Any]]) -> None:
-        rows = list(lines)
+    def clear(self) -> None:
+        """Empty the file down to its header, once every operation in it is settled."""
+        with self._lock:
+            if self.path.exists():
+                fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+                fresh.write_text(json.dumps(self._header) + "\n", encoding="utf-8")
+                fresh.replace(self.path)
+
+    def _append(self, rows: list[dict[str, Any]]) -> tuple[int, int]:
+        """Append lines; return the bytes at which they start and end."""
         if not rows:
-            return
-        if not self.path.exists():
-            rows.insert(0, self._header)
-        with self.path.open("a+b") as file:
-            # A line torn by a crash must not swallow the next one.
-            if file.tell() and not _ends_with_newline(self.path):
-                file.write(b"\n")
-            file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
-            file.flush()
-            os.fsync(file.fileno())
+            return 0, 0
+        text = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        with self._lock:
+            new = not self.path.exists()
+            with self.path.open("a+b") as file:
+                if new:
+                    file.write(json.dumps(self._header).encode() + b"\n")
+                # A line torn by a crash must not swallow the next one.
+                elif file.tell() and not _ends_with_newline(self.path):
+                    file.write(b"\n")
+                start = file.tell()
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+                return start, file.tell()
 
 
 def read_spool(path: Path) -> tuple[dict[str, Any], list[Operation]]:
@@ -62,29 +104,33 @@ def read_spool(path: Path) -> tuple[dict[str, Any], list[Operation]]:
     Raises:
         TrackingError: the file is missing or is no spool.
     """
+    header: dict[str, Any] | None = None
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Twice, so that the operations of a long sweep are not all held to drop nearly all of them.
+        settled = {row["settled"] for row in _rows(path) if "settled" in row}
+        pending: dict[str, Operation] = {}
+        for row in _rows(path):
+            if "spool" in row:
+                header = row
+            elif "operation" in row and row["operation"]["id"] not in settled:
+                operation = Operation(**row["operation"])
+                pending.setdefault(operation.id, operation)
     except OSError as error:
         raise TrackingError(f"{path}: the tracking spool cannot be read ({error.strerror}).") from None
-    header: dict[str, Any] | None = None
-    pending: dict[str, Operation] = {}
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # torn by a crash in mid-write: that operation was never acknowledged
-        if not isinstance(row, dict):
-            continue
-        if "spool" in row:
-            header = row
-        elif "operation" in row:
-            operation = Operation(**row["operation"])
-            pending[operation.id] = operation
-        elif "settled" in row:
-            pending.pop(row["settled"], None)
     if header is None:
         raise TrackingError(f"{path} is no tracking spool: its first line should name the parent run.")
     return header, list(pending.values())
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # torn by a crash in mid-write: that operation was never acknowledged
+            if isinstance(row, dict):
+                yield row
 
 
 def upload_spool(path: Path, config: TrackingConfig) -> TrackingReport:
@@ -117,7 +163,7 @@ def upload_spool(path: Path, config: TrackingConfig) -> TrackingReport:
     rejected: list[str] = []
     for operation in operations:
         try:
-            writer.apply(operation, again=True)
+            writer.apply([operation], again=True)
             delivered += 1
         except Exception as error:
             if not is_permanent(error):

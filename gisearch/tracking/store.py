@@ -131,6 +131,8 @@ def quiet_mlflow() -> None:
     for name in ("mlflow", "alembic"):
         if name in sys.modules:
             logging.getLogger(name).setLevel(os.environ["MLFLOW_LOGGING_LEVEL"])
+    # It would show a traceback for every failed write, of which the tracker tells in a sentence.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 def _connect(uri: str, experiment: str, database: Path | None) -> Store:

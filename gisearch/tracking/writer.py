@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 
+from gisearch.tracking.backlog import Backlog
 from gisearch.tracking.operations import MissingRunError, Operation, RunWriter
 from gisearch.tracking.spool import Spool
 from gisearch.tracking.store_check import is_permanent, short_reason
@@ -16,13 +16,16 @@ _log = logging.getLogger(__name__)
 
 _ATTEMPTS_ON_A_HEALTHY_STORE = 3
 _ATTEMPTS_WHEN_CLOSING = 2
+# A trial is about four operations, 20 kB together.
+_LIMIT = 2000
 
 
 class BackgroundWriter:
     """Delivers operations in order, from a queue, on a thread of its own.
 
     While the store is away, everything that waits is also kept in the spool, so that not even the death
-    of this process loses it; it is marked as settled once delivered.
+    of this process loses it; it is marked as settled once delivered. Where trials end faster than the store
+    takes them, what exceeds ``limit`` waits in the spool alone.
 
     Args:
         runs: applies operations to MLflow.
@@ -32,6 +35,7 @@ class BackgroundWriter:
         flush_seconds: how long metrics may wait to be sent together.
         first_backoff: seconds before the first repetition; doubled up to ``last_backoff``.
         last_backoff: the longest pause between repetitions, in seconds.
+        limit: operations that may wait in memory, of :class:`gisearch.tracking.backlog.Backlog`.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class BackgroundWriter:
         flush_seconds: float = 0.5,
         first_backoff: float = 0.5,
         last_backoff: float = 30.0,
+        limit: int = _LIMIT,
     ) -> None:
         self.delivered = 0
         self.set_aside = 0
@@ -54,14 +59,12 @@ class BackgroundWriter:
         self._flush_seconds = flush_seconds
         self._first_backoff = first_backoff
         self._last_backoff = last_backoff
-        self._incoming: list[Operation] = []
+        self._backlog = Backlog(spool, limit, backlog)
+        self._limit = limit
         self._wake = threading.Condition()
         self._urgent = False
         self._closing = False
         self._abandoned = False
-        self._queue: deque[Operation] = deque(backlog or ())
-        self._spooled = {operation.id for operation in self._queue}
-        self._attempts: dict[str, int] = {operation.id: 1 for operation in self._queue}
         self._away_since: float | None = None
         self._reason = ""
         self._retry_at = 0.0
@@ -73,103 +76,110 @@ class BackgroundWriter:
     def submit(self, operation: Operation) -> None:
         """Queue one operation; returns at once."""
         with self._wake:
-            self._incoming.append(operation)
+            self._backlog.add(operation)
             self._urgent = self._urgent or operation.kind != "metrics"
             self._wake.notify()
 
     @property
     def pending(self) -> int:
         """Operations not yet delivered."""
-        return len(self._queue) + len(self._incoming)
+        return len(self._backlog)
 
     def outage(self) -> tuple[float, str] | None:
         """Return for how many seconds the store has been away and why; None while it answers."""
         since = self._away_since
         return None if since is None else (time.monotonic() - since, self._reason)
 
-    def close(self, timeout: float) -> list[Operation]:
-        """Deliver what can be delivered, keep the rest in the spool, end the thread; return the rest.
+    def close(self, timeout: float) -> int:
+        """Deliver what can be delivered, keep the rest in the spool, end the thread.
 
         Args:
-            timeout: seconds after which a store that neither answers nor fails is given up.
+            timeout: seconds without a delivery after which a store that neither answers nor fails is
+                given up.
+
+        Returns:
+            How many operations are left in the spool.
         """
         with self._wake:
             self._closing = True
             self._retry_at = 0.0
             self._failures = 0
             self._wake.notify()
-        self._thread.join(timeout)
-        self._abandoned = True
-        with self._wake:
-            self._queue.extend(_merge(self._incoming))
-            self._incoming = []
-        rest = list(self._queue)
-        self._keep(rest)
-        return rest
+        if self.pending > self._limit:
+            _log.warning("tracking: %d writes are still to be delivered", self.pending)
+        delivered = -1
+        try:
+            while self._thread.is_alive() and delivered != self.delivered:
+                delivered = self.delivered
+                self._thread.join(timeout)
+        finally:
+            self._abandoned = True
+            left = self._backlog.keep_all() + self._backlog.lost
+        if not left and not self.set_aside:
+            self._backlog.clear_spool()
+        return left
 
     def _run(self) -> None:
         while True:
             with self._wake:
                 self._wake.wait_for(self._ready, timeout=self._pause())
-                if not self._urgent and not self._closing:
+                if not self._urgent and not self._closing and not self._backlog.refills:
                     self._wake.wait_for(lambda: self._urgent or self._closing, timeout=self._flush_seconds)
-                fresh, self._incoming = self._incoming, []
                 self._urgent = False
-            self._queue.extend(_merge(fresh))
+            self._backlog.advance()
             if time.monotonic() >= self._retry_at:
                 self._deliver()
             if self._away_since is not None:
-                self._keep(self._queue)
+                self._backlog.keep()
             if self._abandoned:  # the closing side has taken over what is left
                 return
-            if self._closing and not self._incoming:
+            if self._closing and not self._backlog.moves:
                 given_up = self._failures >= _ATTEMPTS_WHEN_CLOSING
-                if not self._queue or given_up:
+                if not self._backlog.queue or given_up:
                     return
 
     def _ready(self) -> bool:
-        due = bool(self._queue) and time.monotonic() >= self._retry_at
-        return bool(self._incoming) or due or (self._closing and not self._failures)
+        due = bool(self._backlog.queue) and time.monotonic() >= self._retry_at
+        return self._backlog.moves or due or (self._closing and not self._failures)
 
     def _pause(self) -> float | None:
-        return max(0.0, self._retry_at - time.monotonic()) if self._queue else None
+        return max(0.0, self._retry_at - time.monotonic()) if self._backlog.queue else None
 
     def _deliver(self) -> None:
-        settled: list[Operation] = []
-        while self._queue and not self._abandoned:
-            operation = self._queue[0]
-            attempt = self._attempts.get(operation.id, 0)
+        backlog, settled = self._backlog, list[Operation]()
+        while backlog.queue and not self._abandoned:
+            group = backlog.next_group()
+            first = group[0]
+            attempt = backlog.attempts.get(first.id, 0)
             try:
-                self._runs.apply(operation, again=attempt > 0)
+                self._runs.apply(group, again=attempt > 0)
             except Exception as error:
+                # Any of a group may have been written, any may be at fault: from now on one at a time.
+                backlog.attempts.update((operation.id, attempt + 1) for operation in group)
+                hopeless = isinstance(error, MissingRunError) or is_permanent(error)
+                if len(group) > 1 and hopeless:
+                    continue
                 if isinstance(error, MissingRunError):
-                    self._set_aside(operation, error)
-                elif is_permanent(error):
-                    self._reject(operation, error)
-                    settled.append(operation)
+                    self._set_aside(first, error)
+                elif hopeless:
+                    self._reject(first, error)
+                    settled.append(first)
                 else:
-                    self._attempts[operation.id] = attempt + 1
                     healthy = self._runs.store.takes_writes(self._runs.runs.parent)
-                    if not healthy or attempt + 1 < _ATTEMPTS_ON_A_HEALTHY_STORE:
+                    if not healthy or len(group) > 1 or attempt + 1 < _ATTEMPTS_ON_A_HEALTHY_STORE:
                         self._back_off(error, away=not healthy)
                         break
-                    self._set_aside(operation, error)
+                    self._set_aside(first, error)
             else:
-                self.delivered += 1
-                settled.append(operation)
+                self.delivered += len(group)
+                settled.extend(group)
                 self._back()
-                if operation.kind == "start" and self._on_run is not None:
-                    self._announce(operation)
+                if first.kind == "start" and self._on_run is not None:
+                    self._announce(first)
             if self._abandoned:
                 return
-            self._queue.popleft()
-            self._attempts.pop(operation.id, None)
-        marks = [operation for operation in settled if operation.id in self._spooled]
-        self._spooled.difference_update(operation.id for operation in marks)
-        try:
-            self._spool.settle(marks)
-        except OSError as error:
-            _log.warning("tracking: %s cannot be written (%s)", self._spool.path, error.strerror)
+            backlog.remove(group)
+        backlog.settle(settled)
 
     def _announce(self, operation: Operation) -> None:
         run_id = self._runs.runs.get(operation.number)
@@ -218,34 +228,9 @@ class BackgroundWriter:
                 self._spool.path,
             )
         self._aside.add(operation.number)
-        self._keep([operation])
+        self._backlog.keep([operation])
         self.set_aside += 1
-
-    def _keep(self, operations: list[Operation] | deque[Operation]) -> None:
-        new = [operation for operation in operations if operation.id not in self._spooled]
-        try:
-            self._spool.keep(new)
-        except OSError as error:
-            _log.warning("tracking: %s cannot be written (%s)", self._spool.path, error.strerror)
-            return
-        self._spooled.update(operation.id for operation in new)
 
 
 def _whose(operation: Operation) -> str:
     return "the sweep" if operation.number is None else f"trial {operation.number}"
-
-
-def _merge(operations: list[Operation]) -> list[Operation]:
-    """Join neighbouring metrics of one trial, so that they travel in one request."""
-    merged: list[Operation] = []
-    open_metrics: dict[int | None, Operation] = {}
-    for operation in operations:
-        if operation.kind == "metrics" and operation.number in open_metrics:
-            open_metrics[operation.number].payload["values"].extend(operation.payload["values"])
-            continue
-        merged.append(operation)
-        if operation.kind == "metrics":
-            open_metrics[operation.number] = operation
-        else:
-            open_metrics.pop(operation.number, None)
-    return merged

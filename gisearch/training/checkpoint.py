@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import pickle
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
-from gisearch.errors import CheckpointError
+from gisearch.errors import CheckpointError, disk_full
 
 _log = logging.getLogger(__name__)
 
-FORMAT = 2
+# Behind the last byte of PyTorch's format, where its readers do not look.
+_DIGEST_BYTES = 16
+
+FORMAT = 3
 BEST, LAST = "best.pt", "last.pt"
 
 
@@ -33,21 +37,25 @@ class CheckpointStore:
         """Write ``state`` so that a reader sees the old file or the new one, never half of one.
 
         Raises:
-            CheckpointError: the folder cannot be written, or the disk is full.
+            DiskFullError: there is no space left; the old file is still there.
+            CheckpointError: the folder cannot be written.
         """
         path = self.folder / name
         temporary = path.with_name(f".{name}.{os.getpid()}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            with temporary.open("w+b") as file:
                 torch.save({"format": FORMAT, **state}, file)
+                file.write(_digest(file, file.tell()))
                 file.flush()
                 os.fsync(file.fileno())
             if name == LAST and path.exists():
                 path.replace(path.with_name(f"{name}.previous"))
             temporary.replace(path)
-        # torch reports a full disk as a RuntimeError of its zip writer.
+        # torch reports a failed write as a RuntimeError of its zip writer.
         except (OSError, RuntimeError) as error:
+            if full := disk_full(path, error):
+                raise full from error
             raise CheckpointError(f"cannot write the checkpoint {path}: {error}.") from error
         finally:
             with suppress(OSError):
@@ -75,6 +83,8 @@ class CheckpointStore:
             raise CheckpointError(f"the checkpoint {path} cannot be read ({reason}).") from None
         if not isinstance(state, dict) or state.get("format") != FORMAT:
             raise CheckpointError(f"the checkpoint {path} is not of format {FORMAT}.")
+        if not _is_intact(path):
+            raise CheckpointError(f"the checkpoint {path} cannot be read (its checksum is wrong).")
         return state
 
     def load_last(self, device: torch.device | str = "cpu") -> dict[str, Any] | None:
@@ -97,3 +107,21 @@ class CheckpointStore:
             p for pattern in ("*.pt", "*.pt.previous", ".*.pt.*") for p in self.folder.glob(pattern)
         ):
             path.unlink(missing_ok=True)
+
+
+def _digest(file: BinaryIO, size: int) -> bytes:
+    """Return the BLAKE2 digest of the first ``size`` bytes; PyTorch does not compare its own checksums."""
+    file.flush()
+    file.seek(0)
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    while size > 0 and (block := file.read(min(size, 1 << 20))):
+        digest.update(block)
+        size -= len(block)
+    return digest.digest()
+
+
+def _is_intact(path: Path) -> bool:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END) - _DIGEST_BYTES
+        found = _digest(file, size)
+        return size > 0 and file.read() == found

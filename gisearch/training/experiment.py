@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,12 @@ from pydantic.dataclasses import dataclass
 from gisearch.config import STRICT, build, flatten, to_plain
 from gisearch.data.config import DataConfig
 from gisearch.data.dataset import Dataset
-from gisearch.errors import CheckpointError, ConfigError, DataError
+from gisearch.errors import CheckpointError, ConfigError, DataError, disk_full
 from gisearch.models.base import Model
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.registry import ModelConfig
 from gisearch.seeding import child_seed
+from gisearch.training.adoption import Adoption
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
 from gisearch.training.loop import (
     EpochReport,
@@ -95,7 +98,9 @@ def run_experiment(
     *,
     folder: Path | None = None,
     report: Callable[[EpochReport], None] = lambda _: None,
+    recall: Callable[[list[EpochReport]], None] = lambda _: None,
     group: WorkerGroup | None = None,
+    adopt: Adoption | None = None,
 ) -> ExperimentResult:
     """Train one configuration, continuing from ``folder`` where an earlier attempt left a checkpoint.
 
@@ -104,7 +109,10 @@ def run_experiment(
         dataset: the data that ``config.data`` describes, loaded once by the caller.
         folder: where ``config.yaml`` and the checkpoints go; None writes nothing.
         report: called after every epoch; may raise StopTraining.
+        recall: called once with the epochs of earlier attempts where a run is continued.
         group: the processes that train together, each of which calls this; None is this one alone.
+        adopt: another run whose state is taken over first; the folder may then hold an earlier configuration
+            of this one.
 
     Raises:
         GisearchError: the configuration does not fit the data, a stage became non-finite, or the folder
@@ -114,7 +122,7 @@ def run_experiment(
     group = group or WorkerGroup()
     objective = Objective.resolve(config.objective, dataset.target)
     if folder is not None:
-        group.on_first(lambda: _claim(folder, config))
+        group.on_first(lambda: _claim(folder, config, objective, adopt))
     model = build_model(config, dataset)
     trainer = Trainer(
         model,
@@ -126,8 +134,9 @@ def run_experiment(
         store=None if folder is None else CheckpointStore(folder),
         identity={"config": to_plain(config), "data": dataset.digest()},
         group=group,
+        model_of=lambda state: _model_of(state, config, model, dataset),
     )
-    progress = trainer.fit(report)
+    progress = trainer.fit(report, recall)
     assert progress.best_value is not None
     return ExperimentResult(
         objective=objective,
@@ -136,14 +145,23 @@ def run_experiment(
         epochs=progress.epoch,
         seconds=progress.seconds,
         peak_memory_mb=peak_memory_mb(),
-        num_parameters=model.num_parameters(),
+        num_parameters=trainer.model.num_parameters(),
         subgroups=_subgroups(trainer, dataset),
     )
 
 
-def _claim(folder: Path, config: ExperimentConfig) -> None:
-    """Write the configuration; a folder that holds another run is refused."""
-    if (folder / LAST).exists() and (folder / CONFIG_FILE).exists():
+def _model_of(state: Mapping[str, Any], config: ExperimentConfig, model: Model, dataset: Dataset) -> Model:
+    """Return the model that a checkpoint's weights fit: this run's, or that of a configuration before."""
+    other = build(ExperimentConfig, state["config"])
+    return model if other.model == config.model else build_model(other, dataset)
+
+
+def _claim(folder: Path, config: ExperimentConfig, objective: Objective, adopt: Adoption | None) -> None:
+    """Write the configuration; a folder that holds another run is refused, unless it takes over a state."""
+    due = adopt if adopt is not None and adopt.is_due(folder) else None
+    if due is not None:
+        due.carry_out(folder, to_plain(config), objective)
+    elif (folder / LAST).exists() and (folder / CONFIG_FILE).exists():
         earlier, now = flatten(to_plain(load_config(folder / CONFIG_FILE))), flatten(to_plain(config))
         changed = [key for key in {**earlier, **now} if earlier.get(key) != now.get(key)]
         if changed:
@@ -152,6 +170,8 @@ def _claim(folder: Path, config: ExperimentConfig) -> None:
                 "expected the same to continue it, or a folder of its own."
             )
     save_config(config, folder)
+    if due is not None:
+        due.note(folder)
 
 
 def _subgroups(trainer: Trainer, dataset: Dataset) -> dict[str, float]:
@@ -168,14 +188,23 @@ def save_config(config: ExperimentConfig, folder: Path) -> Path:
     """Write ``config.yaml`` so that ``gisearch.train --config`` takes it back.
 
     Raises:
+        DiskFullError: there is no space left.
         ConfigError: the folder cannot be written.
     """
     path = folder / CONFIG_FILE
+    # A run that goes on compares itself with this file: half of one would look like another run.
+    temporary = path.with_name(f".{CONFIG_FILE}.{os.getpid()}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(config_yaml(config))
+        temporary.write_text(config_yaml(config))
+        temporary.replace(path)
     except OSError as error:
+        if full := disk_full(path, error):
+            raise full from None
         raise ConfigError(f"cannot write {path}: {error.strerror}.") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return path
 
 

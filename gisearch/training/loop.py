@@ -91,6 +91,8 @@ class Progress:
     best_epoch: int = 0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
+    # What was best before the history begins, where another run's state was taken over.
+    inherited: tuple[float, int] | None = None
 
 
 class Trainer:
@@ -108,6 +110,7 @@ class Trainer:
         store: CheckpointStore | None = None,
         identity: Mapping[str, Any] | None = None,
         group: WorkerGroup | None = None,
+        model_of: Callable[[Mapping[str, Any]], Model] | None = None,
     ) -> None:
         """Prepare; nothing is trained yet.
 
@@ -121,6 +124,8 @@ class Trainer:
             store: where checkpoints go; None keeps the best model in memory only.
             identity: plain values stored in every checkpoint (configuration, data hash).
             group: the processes that train this model; None is this one alone.
+            model_of: builds the model of a checkpoint, for a best one that another configuration reached;
+                None takes ``model``.
 
         Raises:
             ConfigError: there is no such device.
@@ -131,6 +136,7 @@ class Trainer:
         self.group = group or WorkerGroup()
         self.device = resolve_device(trainer.device)
         self.model = model.to(self.device)
+        self._model_of = model_of or (lambda _: self.model)
         self.scale = TargetScale.fit(dataset)
         self.clip_norm = optimizer.clip_norm
         self.data = {
@@ -155,15 +161,22 @@ class Trainer:
         self._loss = self.group.parallel(self.model)
         self.progress = Progress()
         self._best_weights: dict[str, Tensor] | None = None
+        self._improved = False
         self._last_saved = time.monotonic()
 
-    def fit(self, report: Callable[[EpochReport], None] = lambda _: None) -> Progress:
+    def fit(
+        self,
+        report: Callable[[EpochReport], None] = lambda _: None,
+        recall: Callable[[list[EpochReport]], None] = lambda _: None,
+    ) -> Progress:
         """Train to the end, continuing from the store's last checkpoint where there is one.
 
         Leaves the best epoch's weights in the model.
 
         Args:
             report: called after every epoch, in the first process; may raise StopTraining.
+            recall: called once, in the first process, with the epochs of earlier attempts where the run is
+                continued: the last of them may have been trained and kept, and never reported.
 
         Raises:
             NonFiniteError: a stage produced NaN or infinite values; names the stage and the epoch.
@@ -174,6 +187,8 @@ class Trainer:
         others = (self.group.rank,) if self.group.rank else ()
         torch.manual_seed(child_seed(self.seed, "dropout", *others))
         self._restore()
+        if self.progress.history:
+            self.group.on_first(lambda: recall(self._past()))
         load_metrics()
         while not self._finished():
             started = time.perf_counter()
@@ -279,7 +294,8 @@ class Trainer:
         progress.seconds += metrics["epoch_seconds"]
         progress.history.append({"epoch": progress.epoch, **metrics})
         value = metrics[self.objective.metric]
-        if self.objective.better(value, progress.best_value):
+        self._improved = self.objective.better(value, progress.best_value)
+        if self._improved:
             progress.best_value, progress.best_epoch = value, progress.epoch
             self._best_weights = {name: w.clone() for name, w in self.model.state_dict().items()}
 
@@ -310,7 +326,7 @@ class Trainer:
         )
 
         def act() -> None:
-            if self.store is not None and self.progress.best_epoch == self.progress.epoch:
+            if self.store is not None and self._improved:
                 self.store.save(BEST, self._snapshot())
             due = time.monotonic() - self._last_saved >= self.config.checkpoint_seconds
             if due or epoch.finished:
@@ -344,6 +360,20 @@ class Trainer:
         if self.device.type == "cuda":
             state["cuda"] = torch.cuda.get_rng_state(self.device)
         return state
+
+    def _past(self) -> list[EpochReport]:
+        """Return the reports of the epochs so far."""
+        best, best_epoch = self.progress.inherited or (None, 0)
+        past, seconds = list[EpochReport](), 0.0
+        for entry in self.progress.history:
+            metrics = {name: value for name, value in entry.items() if name != "epoch"}
+            epoch, value = int(entry["epoch"]), metrics[self.objective.metric]
+            seconds += metrics["epoch_seconds"]
+            if self.objective.better(value, best):
+                best, best_epoch = value, epoch
+            assert best is not None
+            past.append(EpochReport(epoch, metrics, best, best_epoch, False, seconds, peak_memory_mb()))
+        return past
 
     def _restore(self) -> None:
         if self.store is None:
@@ -381,7 +411,9 @@ class Trainer:
             self.model.load_state_dict(self._best_weights)
         elif self.store is not None:
             store = self.store
-            self.model.load_state_dict(self.group.on_first(lambda: store.load(BEST))["model"])
+            state = self.group.on_first(lambda: store.load(BEST))
+            self.model = self._model_of(state).to(self.device)
+            self.model.load_state_dict(state["model"])
 
 
 def predict(

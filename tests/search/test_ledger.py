@@ -81,7 +81,8 @@ class TestSeeds:
         script = f"""
 import json, pathlib
 from gisearch.search.config import SearchConfig
-from gisearch.search.ledger import Ledger, Outcome, open_study
+from gisearch.search.ledger import Ledger, Outcome
+from gisearch.search.study import open_study
 from gisearch.search.compilation import compile_space
 from gisearch.training.metrics import Objective
 folder = pathlib.Path("other"); folder.mkdir()
@@ -303,6 +304,86 @@ class TestResume:
         assert len(load_study(tmp_path / "s").trials) == 1
 
 
+class TestLosses:
+    def test_it_is_handed_out_again_before_anything_new(self, make: Callable[..., Ledger]) -> None:
+        ledger = make(MIXED, trials=3)
+        first, second = ledger.next(), ledger.next()
+        assert first is not None
+        assert second is not None
+        assert ledger.lost(0, "died") is None
+        assert ledger.next() == Handout(0, first.assignment, 0, continued=True)
+        third = ledger.next()
+        assert third is not None
+        assert third.number == 2
+        assert ledger.next() is None
+        assert ledger.lost(1, "died") is None
+        assert ledger.next() == Handout(1, second.assignment, 0, continued=True)
+        assert ledger.next() is None
+        assert ledger.handed_out == 3
+
+    @pytest.mark.parametrize(
+        ("kind", "limits", "attempts"),
+        [
+            ("died", {"max_retries": 2, "max_preemptions": 0}, 3),
+            ("preempted", {"max_retries": 0, "max_preemptions": 4}, 5),
+            ("out_of_memory", {"max_retries": 9, "max_preemptions": 9}, 1),
+            ("died", {"max_retries": 0}, 1),
+        ],
+    )
+    def test_as_often_as_its_kind_allows(
+        self, make: Callable[..., Ledger], kind: Any, limits: dict[str, int], attempts: int
+    ) -> None:
+        ledger = make(MIXED, trials=1, **limits)
+        assert ledger.next() is not None
+        for _ in range(attempts - 1):
+            assert ledger.lost(0, kind) is None
+            assert ledger.next() is not None
+        assert ledger.lost(0, kind) == attempts
+        assert ledger.next() is None
+        ledger.finish(0, Outcome("failed", None, "it died."))
+        assert ledger.study.trials[0].state == TrialState.FAIL
+
+    def test_kinds_and_trials_are_counted_apart(self, make: Callable[..., Ledger]) -> None:
+        ledger = make(MIXED, trials=2, max_retries=1, max_preemptions=1)
+        ledger.next()
+        ledger.next()
+        assert [ledger.lost(n, k) for n in (0, 1) for k in ("died", "preempted")] == [None] * 4
+        assert ledger.lost(0, "preempted") == 2
+        assert [t.user_attrs["losses"] for t in ledger.study.trials] == [
+            {"died": 1, "preempted": 2},
+            {"died": 1, "preempted": 1},
+        ]
+
+    def test_the_counts_go_on_when_the_study_is_opened_again(self, make: Callable[..., Ledger]) -> None:
+        killed = make(MIXED, trials=1, max_retries=2)
+        killed.next()
+        killed.lost(0, "died")
+        del killed
+        resumed = make(MIXED, trials=1, max_retries=2)
+        # Being killed with the sweep is nobody's loss of a process.
+        assert resumed.next() is not None
+        assert resumed.lost(0, "died") is None
+        assert resumed.next() is not None
+        assert resumed.lost(0, "died") == 3
+
+    def test_what_waits_for_its_result_goes_on_waiting(self, make: Callable[..., Ledger]) -> None:
+        ledger = make(MIXED, baselines=({"kind": "b", "lr": 0.1},) * 2, trials=2)
+        ledger.next()
+        ledger.next()
+        ledger.lost(0, "died")
+        assert ledger.study.trials[1].state == TrialState.RUNNING
+        ledger.next()
+        ledger.finish(0, Outcome("finished", 0.8))
+        assert ledger.study.trials[1].value == 0.8
+
+    def test_asking_again_at_the_end_draws_nothing_more(self, make: Callable[..., Ledger]) -> None:
+        ledger = make(FINITE, trials=50)
+        drain(ledger)
+        trials = len(ledger.study.trials)
+        assert [ledger.next() for _ in range(5)] == [None] * 5
+        assert len(ledger.study.trials) == trials
+
+
 @pytest.mark.parametrize("search", [{"trials": 12, "sampler": "random"}, {"exhaustive": True}])
 def test_no_trial_costs_a_reading_of_all_trials(
     make: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch, search: dict[str, Any]
@@ -322,6 +403,18 @@ def test_no_trial_costs_a_reading_of_all_trials(
     assert sum("duplicate_of" in trial.user_attrs for trial in trials) >= 2
     reopened = make(spec, baselines=baselines, **search)
     assert (reopened._created, reopened._enqueued) == (ledger._created, ledger._enqueued)
+
+
+def test_no_trial_costs_a_look_at_every_stored_trial(
+    make: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("the storage looked at every trial for one trial")
+
+    ledger = make(MIXED, baselines=({"kind": "b", "lr": 0.1},), trials=10, sampler="random")
+    assert ledger.next() is not None  # the baseline, which Optuna itself looks for
+    monkeypatch.setattr(ledger.study._storage, "get_all_trials", refuse)
+    assert len(drain(ledger)) == 9
 
 
 def test_tpe_learns_a_conditional_space(make: Callable[..., Ledger]) -> None:

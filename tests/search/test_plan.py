@@ -233,6 +233,12 @@ def test_what_a_sweep_holds_equal_cannot_be_searched(path: str, message: Callabl
     )
 
 
+def test_the_processes_of_a_trial_cannot_be_searched(message: Callable[..., str]) -> None:
+    found = message(with_space("optimizer.lr: [0.1]", "trainer.workers: [1, 2]"))
+    assert found.startswith("space.yaml, line 4: trainer.workers: ")
+    assert found.count("\n") == 0
+
+
 class TestCombinations:
     def test_heads_that_do_not_divide_the_width(self, message: Callable[..., str]) -> None:
         found = message(with_space("model.encoder.num_heads: [4, 3]"), "model.hidden_dim=64")

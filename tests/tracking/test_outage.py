@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +18,7 @@ from gisearch.tracking.mlflow_tracker import SweepTracker
 from gisearch.tracking.records import TrialEnd, TrialStart
 from gisearch.tracking.spool import read_spool, upload_spool
 from gisearch.tracking.store import Store, open_store
+from tests.tracking.server import Server
 
 if TYPE_CHECKING:
     from tests.tracking.conftest import Flaky
@@ -224,23 +219,21 @@ def test_a_line_torn_by_a_crash_is_skipped_and_not_joined(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_a_real_server_that_is_stopped_and_started_again(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    config = TrackingConfig(uri=f"http://127.0.0.1:{port}", experiment="outage", timeout=10.0)
-    server = start_server(tmp_path, port)
+    server = Server(tmp_path)
+    config = TrackingConfig(uri=server.uri, experiment="outage", timeout=10.0)
+    server.start()
     try:
         store = open_store(config)
         assert store is not None
         tracker = begin(store, tmp_path)
         whole_trial(tracker, 0)
         wait_for(lambda: tracker.run_id(0) is not None)
-        stop(server)
+        server.kill()
         started = time.perf_counter()
         whole_trial(tracker, 1)
         assert time.perf_counter() - started < 0.1
         wait_for(lambda: tracker.notice() is not None)
-        server = start_server(tmp_path, port)
+        server.start()
         wait_for(lambda: tracker.notice() is None, 60)
         whole_trial(tracker, 2)
         report = tracker.finish("finished", {}, {})
@@ -250,38 +243,4 @@ def test_a_real_server_that_is_stopped_and_started_again(tmp_path: Path) -> None
         for run in found.values():
             check_whole(store, run)
     finally:
-        stop(server)
-
-
-def start_server(folder: Path, port: int) -> subprocess.Popen[bytes]:
-    """Start the application of `mlflow server` in one process, without its launcher and job runners."""
-    environment = {
-        **os.environ,
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{folder}/server.db",
-        "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
-        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(folder / "served"),
-        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
-    }
-    command = [sys.executable, "-m", "uvicorn", "mlflow.server.fastapi_app:app"]
-    with (folder / "server.log").open("ab") as log:
-        server = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(port)], env=environment, stdout=log, stderr=log
-        )
-
-    def healthy() -> bool:
-        assert server.poll() is None, (folder / "server.log").read_text()
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
-
-    wait_for(healthy, 60)
-    return server
-
-
-def stop(server: subprocess.Popen[bytes]) -> None:
-    server.kill()
-    server.wait(10)
+        server.kill()

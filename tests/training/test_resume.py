@@ -105,6 +105,30 @@ def test_a_continued_run_equals_an_uninterrupted_one(
     assert_same_run(result, tmp_path, *whole)
 
 
+def test_a_continued_run_tells_its_earlier_epochs_again(
+    experiment: Experiment, tiny_dataset: Dataset, tmp_path: Path
+) -> None:
+    """The last of them was kept, and whoever was to hear of it may not have."""
+    config, told, recalled = experiment(CHANGES), list[EpochReport](), list[EpochReport]()
+
+    def report(epoch: EpochReport) -> None:
+        told.append(epoch)
+        if epoch.epoch == 3:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        run_experiment(config, tiny_dataset, folder=tmp_path, report=report)
+    run_experiment(config, tiny_dataset, folder=tmp_path, recall=recalled.extend)
+    assert [epoch.epoch for epoch in recalled] == [1, 2, 3]
+    for one, other in zip(told, recalled, strict=True):
+        assert (one.metrics, one.best_value, one.best_epoch) == (
+            other.metrics,
+            other.best_value,
+            other.best_epoch,
+        )
+        assert other.seconds == pytest.approx(one.seconds)
+
+
 def test_continues_from_the_state_before_a_damaged_one(
     whole: tuple[ExperimentResult, Path], experiment: Experiment, tiny_dataset: Dataset, tmp_path: Path
 ) -> None:
