@@ -126,8 +126,8 @@ def print_results(results: SweepResults, tracking: TrackingConfig, console: Cons
         console.print(f"  {path}: {json.dumps(value)}", highlight=False, soft_wrap=True)
     if best.replaced:
         console.print(
-            f"These are its last values: it took over another trial's state {best.replaced} times, and "
-            "trained again with them alone it need not reach the same. Its lineage: gisearch.report --json",
+            f"These are its last values: it took over another trial's state {best.replaced}x. What is saved "
+            "are those of its best model; trained again with them alone, it need not reach the same.",
             style="dim",
             highlight=False,
         )

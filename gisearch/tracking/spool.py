@@ -84,18 +84,29 @@ class Spool:
             return 0, 0
         text = "".join(json.dumps(row) + "\n" for row in rows).encode()
         with self._lock:
-            new = not self.path.exists()
-            with self.path.open("a+b") as file:
-                if new:
-                    file.write(json.dumps(self._header).encode() + b"\n")
-                # A line torn by a crash must not swallow the next one.
-                elif file.tell() and not _ends_with_newline(self.path):
-                    file.write(b"\n")
-                start = file.tell()
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-                return start, file.tell()
+            before = self.path.stat().st_size if self.path.exists() else 0
+            try:
+                return self._write(text, new=before == 0)
+            except OSError:
+                # A full disk would leave half of it there, or a file without its header.
+                if before:
+                    os.truncate(self.path, before)
+                else:
+                    self.path.unlink(missing_ok=True)
+                raise
+
+    def _write(self, text: bytes, *, new: bool) -> tuple[int, int]:
+        with self.path.open("a+b") as file:
+            if new:
+                file.write(json.dumps(self._header).encode() + b"\n")
+            # A line torn by a crash must not swallow the next one.
+            elif not _ends_with_newline(self.path):
+                file.write(b"\n")
+            start = file.tell()
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+            return start, file.tell()
 
 
 def read_spool(path: Path) -> tuple[dict[str, Any], list[Operation]]:

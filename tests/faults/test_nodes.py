@@ -55,7 +55,7 @@ def training_nodes(cluster: Any) -> list[Any]:
 def test_a_machine_is_taken_away_while_two_train_a_trial(cluster: Any, sweep: Sweep) -> None:
     sweep.environment = {"RAY_ADDRESS": cluster.address, "RAY_AUTH_MODE": "disabled"}
     sweep.begin(*TWO_WORKERS, trials=2)
-    sweep.wait_for_epoch(0, 3)
+    sweep.wait_for_epoch(0, 3, seconds=180)
     victims = training_nodes(cluster)
     assert len(victims) == 2, "the two workers train on two machines"
     cluster.remove_node(victims[0], allow_graceful=False)
@@ -72,7 +72,7 @@ def test_a_machine_is_taken_away_while_two_train_a_trial(cluster: Any, sweep: Sw
 def test_a_killed_worker_of_a_group_costs_at_most_an_epoch(sweep: Sweep) -> None:
     sweep.environment = {"RAY_AUTH_MODE": "disabled"}
     sweep.begin(*TWO_WORKERS, trials=2)
-    sweep.wait_for_epoch(0, 3)
+    sweep.wait_for_epoch(0, 3, seconds=180)
     below = psutil.Process(sweep.driver.pid).children(recursive=True)
     workers = [p for p in below if "RayTrainWorker" in " ".join(p.cmdline())]
     assert len(workers) == 2
@@ -90,7 +90,7 @@ def test_a_killed_worker_of_a_group_costs_at_most_an_epoch(sweep: Sweep) -> None
 def test_a_stopped_sweep_of_groups_leaves_no_process_behind(sweep: Sweep) -> None:
     sweep.environment = {"RAY_AUTH_MODE": "disabled"}
     sweep.begin("trainer.workers=2", "trainer.max_epochs=100000", trials=2)
-    sweep.wait_for_epoch(0, 3)
+    sweep.wait_for_epoch(0, 3, seconds=180)
     below = psutil.Process(sweep.driver.pid).children(recursive=True)
     sweep.driver.send_signal(signal.SIGTERM)
     started = time.monotonic()

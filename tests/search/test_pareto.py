@@ -281,6 +281,7 @@ class TestResults:
         ]
         assert table.title == "Pareto front: val/pearson against parameters"
         console = Console(width=120, file=io.StringIO())
+        (folder / "front").mkdir()
         results = load_results(folder)
         print_results(results, results.tracking, console)
         shown: str = console.file.getvalue()  # type: ignore[attr-defined]
