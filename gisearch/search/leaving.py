@@ -56,11 +56,16 @@ class Leaving:
             raise GraceOverError
 
     def __enter__(self) -> Leaving:
+        self.listen()
+        return self
+
+    def listen(self) -> None:
+        """Handle the signals; again where something else has taken them, as Ray does when it starts."""
         # Python lets the main thread alone handle signals.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._handle)
-        return self
+                found = signal.signal(number, self._handle)
+                self._previous.setdefault(number, found)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -107,6 +107,7 @@ def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) 
             study, plan.space, plan.config.search, baselines=plan.baselines, seed=plan.config.seed
         )
         with _search_session(plan, own, dataset) as session:
+            leaving.listen()
             start_tracking(tracker, own, plan, question, resumed=folder is not None)
             _search(plan, ledger, objective, tracker, leaving, session, console)
         interrupted = not ledger.ended or bool(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))

@@ -94,8 +94,8 @@ def test_a_stopped_sweep_of_groups_leaves_no_process_behind(sweep: Sweep) -> Non
     below = psutil.Process(sweep.driver.pid).children(recursive=True)
     sweep.driver.send_signal(signal.SIGTERM)
     started = time.monotonic()
-    code, out, _ = sweep.end()
-    assert code == 128 + signal.SIGTERM, out
+    code, out, err = sweep.end()
+    assert code == 128 + signal.SIGTERM, out + err
     assert "--resume sweep" in out
     assert time.monotonic() - started < 60
     assert not [process for process in below if process.is_running()]
