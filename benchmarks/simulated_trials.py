@@ -16,10 +16,10 @@ from typing import Any
 from ray.tune.schedulers import TrialScheduler
 
 from gisearch.search.domains import Range
+from gisearch.search.folders import TRIALS_FOLDER
 from gisearch.search.keys import EPOCH, FAILURE, FINISHED, METRICS, OBJECTIVE, SUMMARY
 from gisearch.search.ledger import Handout, Outcome
 from gisearch.search.observer import Observer
-from gisearch.search.results import TRIALS_FOLDER
 from gisearch.search.searcher import LedgerSearcher
 from gisearch.search.space import Assignment, SearchSpace
 from gisearch.search.trial import trial_name

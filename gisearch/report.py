@@ -28,7 +28,8 @@ def main(argv: Sequence[str]) -> int:
     """
     arguments = parser().parse_args(list(argv))
 
-    from gisearch.search.results import find_results, load_results
+    from gisearch.search.folders import find_results
+    from gisearch.search.results import load_results
 
     results = load_results(find_results(arguments.name, arguments.results_dir))
     if arguments.json:

@@ -87,8 +87,8 @@ def main(argv: Sequence[str]) -> int:
 def _resumed_plan(name: str, overrides: list[str], more: int | None) -> tuple[SweepPlan, Path]:
     from gisearch.errors import ConfigError
     from gisearch.search.config import ResultsConfig
+    from gisearch.search.folders import SPACE_FILE, find_results, read_facts
     from gisearch.search.plan import plan_sweep
-    from gisearch.search.results import SPACE_FILE, find_results, read_facts
 
     given = [o.partition("=")[2] for o in overrides if o.startswith("results.dir=")]
     folder = find_results(name, given[-1] if given else ResultsConfig().dir)

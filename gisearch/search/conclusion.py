@@ -12,15 +12,9 @@ import yaml
 from gisearch.data.dataset import Dataset
 from gisearch.errors import DiskFullError, GisearchError, disk_full
 from gisearch.search.figures import draw_figures
+from gisearch.search.folders import BEST_FOLDER, SPACE_FILE, SWEEP_FILE, write_runs
 from gisearch.search.pareto import FRONT_FOLDER, shown_cost
-from gisearch.search.results import (
-    BEST_FOLDER,
-    SPACE_FILE,
-    SWEEP_FILE,
-    SweepResults,
-    load_results,
-    write_runs,
-)
+from gisearch.search.results import SweepResults, load_results
 from gisearch.tracking.description import BestTrial, SweepQuestion, describe
 from gisearch.tracking.mlflow_tracker import SweepTracker
 from gisearch.training.checkpoint import BEST

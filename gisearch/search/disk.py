@@ -11,8 +11,8 @@ from gisearch.config import to_plain
 from gisearch.data.dataset import Dataset
 from gisearch.errors import ConfigError, GisearchError
 from gisearch.search.cluster import WorkerNeeds
+from gisearch.search.folders import TRIALS_FOLDER
 from gisearch.search.plan import SweepPlan
-from gisearch.search.results import TRIALS_FOLDER
 from gisearch.search.space import canonical
 
 # Study, leaderboard, plots, configurations, and an SQLite store beside them.

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from gisearch.search.effects import parameter_effects
-from gisearch.search.results import BEST_FOLDER, SweepResults
+from gisearch.search.folders import BEST_FOLDER
+from gisearch.search.results import SweepResults
 from gisearch.tracking import plots
 
 PREDICTIONS = "predictions.csv"

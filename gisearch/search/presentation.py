@@ -17,10 +17,11 @@ from gisearch.config import to_plain
 from gisearch.search.cluster import WorkerNeeds
 from gisearch.search.config import SearchConfig
 from gisearch.search.effects import parameter_effects
+from gisearch.search.folders import BEST_FOLDER
 from gisearch.search.model_options import MODEL
 from gisearch.search.pareto import FRONT_FOLDER, shown_cost
 from gisearch.search.plan import SweepPlan
-from gisearch.search.results import BEST_FOLDER, SweepResults, TrialRow
+from gisearch.search.results import SweepResults, TrialRow
 from gisearch.tracking.config import TrackingConfig, resolve_uri
 from gisearch.tracking.redact import redact_text
 from gisearch.tracking.ui import ui_command

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from gisearch.config import flatten, to_plain
 from gisearch.data.dataset import Dataset
+from gisearch.search.folders import read_runs, write_runs
 from gisearch.search.ledger import Handout, Outcome
 from gisearch.search.observer import Observer
 from gisearch.search.pareto import measured_cost
 from gisearch.search.plan import SweepPlan
-from gisearch.search.results import read_runs, write_runs
 from gisearch.search.trial import trial_name
 from gisearch.tracking.description import SweepQuestion, describe
 from gisearch.tracking.mlflow_tracker import SweepTracker

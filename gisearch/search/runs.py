@@ -10,7 +10,7 @@ from gisearch.config import assign, build, flatten, to_plain
 from gisearch.errors import ConfigError, nearest_name
 from gisearch.search.composing import compose_experiment
 from gisearch.search.config import SweepConfig
-from gisearch.search.results import BEST_FOLDER, TRIALS_FOLDER, find_results, numbered_folder
+from gisearch.search.folders import BEST_FOLDER, TRIALS_FOLDER, find_results, numbered_folder
 from gisearch.training.checkpoint import BEST
 from gisearch.training.experiment import CONFIG_FILE, ExperimentConfig, load_config
 

@@ -13,18 +13,11 @@ from gisearch.errors import ConfigError
 from gisearch.search.compilation import compile_space
 from gisearch.search.config import SearchConfig
 from gisearch.search.effects import omega_squared, parameter_effects
+from gisearch.search.folders import find_results, numbered_folder, read_runs, write_runs
 from gisearch.search.housekeeping import Housekeeper
 from gisearch.search.ledger import Ledger, Outcome
 from gisearch.search.presentation import leaderboard, print_effects, print_results, resume_hint, short_names
-from gisearch.search.results import (
-    SweepResults,
-    TrialRow,
-    find_results,
-    load_results,
-    numbered_folder,
-    read_runs,
-    write_runs,
-)
+from gisearch.search.results import SweepResults, TrialRow, load_results
 from gisearch.search.study import open_study
 from gisearch.training.metrics import Objective
 

@@ -1,0 +1,104 @@
+"""What lies in the results folder, and in that of one sweep: names, facts, runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gisearch.errors import ConfigError, disk_full, nearest_name
+
+SWEEP_FILE = "sweep.yaml"
+SPACE_FILE = "search_space.yaml"
+RUNS_FILE = "mlflow_runs.json"
+BEST_FOLDER = "best"
+TRIALS_FOLDER = "trials"
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Read what a sweep noted about itself.
+
+    Raises:
+        ConfigError: the folder holds no sweep.
+    """
+    try:
+        facts = yaml.safe_load((folder / SWEEP_FILE).read_text())
+    except OSError:
+        raise ConfigError(f"{folder} holds no sweep: it has no {SWEEP_FILE}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        facts = None
+    if not isinstance(facts, dict):
+        raise ConfigError(f"{folder / SWEEP_FILE} is damaged: expected a mapping.")
+    return facts
+
+
+def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write what a sweep notes about itself; a reader sees the old file or the new one."""
+    _replace(folder / SWEEP_FILE, yaml.safe_dump(dict(facts), sort_keys=False))
+
+
+def read_runs(folder: Path) -> dict[str, Any]:
+    """Return the sweep's MLflow runs: ``parent`` and ``children`` by trial number."""
+    try:
+        runs = json.loads((folder / RUNS_FILE).read_text())
+    except (OSError, ValueError):
+        return {"parent": None, "children": {}}
+    return {"parent": runs.get("parent"), "children": dict(runs.get("children", {}))}
+
+
+def write_runs(folder: Path, parent: str | None, children: Mapping[int, str]) -> None:
+    """Write which MLflow run belongs to which trial."""
+    runs = {"parent": parent, "children": children}
+    _replace(folder / RUNS_FILE, json.dumps(runs, indent=1))
+
+
+def numbered_folder(results_dir: str, name: str) -> Path:
+    """Make and return a new folder in the results folder: the name, or the name with the first free number.
+
+    Raises:
+        ConfigError: the results folder cannot be written.
+    """
+    root, number = Path(results_dir), 1
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        while True:
+            folder = root / (name if number == 1 else f"{name}-{number}")
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                if not root.is_dir():
+                    raise
+                number += 1
+                continue
+            return folder
+    except OSError as error:
+        raise ConfigError(f"results.dir: cannot write to {root}: {error.strerror}.") from None
+
+
+def find_results(name: str, results_dir: str) -> Path:
+    """Return the folder of a sweep or training run: its name in ``results.dir``, or a path.
+
+    Raises:
+        ConfigError: there is none; the message gives the nearest name.
+    """
+    root = Path(results_dir)
+    for path in (root / name, Path(name)):
+        if path.is_dir():
+            return path
+    known = sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+    raise ConfigError(
+        f"no results called {name!r} in {root}/ (it has: {', '.join(known) or 'none'})."
+        f"{nearest_name(name, known)}"
+    )
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}")
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    except OSError as error:
+        raise disk_full(path, error) or ConfigError(f"cannot write {path}: {error.strerror}.") from None
