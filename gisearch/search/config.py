@@ -45,7 +45,8 @@ class SearchConfig:
         hours: wall-clock time of the whole sweep, resumed ones added up; trials that run when it is over
             stop after their epoch. None sets no limit.
         gpu_hours: GPUs times hours of the whole sweep; None sets no limit.
-        trial_minutes: time of one trial, after which it stops at the end of its epoch and keeps its score.
+        trial_minutes: time of one trial, after which it stops at the end of its epoch and keeps its score;
+            counted anew when it is continued after a loss.
         stall_minutes: time without the end of an epoch after which a trial is taken for hung, ended, and
             recorded as failed; None waits forever.
         grace_seconds: time that trials are given to end their epoch when the sweep is told to leave.

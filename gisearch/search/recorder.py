@@ -28,12 +28,18 @@ _STATUS: Mapping[str, TrialStatus] = {
 
 
 class Recorder(Observer):
-    """Turns the searcher's events into tracking records."""
+    """Turns the searcher's events into tracking records.
 
-    def __init__(self, tracker: SweepTracker, objective: Objective) -> None:
+    Args:
+        tracker: writes them.
+        objective: what the search optimises.
+        ended: trials that an earlier process finished, where the sweep's own curve goes on.
+    """
+
+    def __init__(self, tracker: SweepTracker, objective: Objective, ended: int = 0) -> None:
         self.tracker, self.objective = tracker, objective
         self._best: dict[int, tuple[float, dict[str, float]]] = {}
-        self._ended = 0
+        self._ended = ended
 
     def on_start(self, handout: Handout, config: ExperimentConfig) -> None:
         """Open the trial's run."""

@@ -129,7 +129,7 @@ def _search(
     supervisor = Supervisor(search, judge, budget, leaving, metric=metric)
     done = sum("outcome" in trial.user_attrs for trial in earlier)
     view = ProgressView(console, objective, _total(plan), done, tracker.notice)
-    observers = [budget, Recorder(tracker, objective), view, Housekeeper(folder, plan, study)]
+    observers = [budget, Recorder(tracker, objective, done), view, Housekeeper(folder, plan, study)]
     searcher = LedgerSearcher(plan, ledger, folder, observers, supervisor, session.groups)
     with view, suppress(DiskFullError):
         run_trials(searcher, session)

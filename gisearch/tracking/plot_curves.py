@@ -11,10 +11,10 @@ import numpy as np
 from gisearch.tracking.plot_style import (
     BLUE,
     GREY,
-    INK,
     ORANGE,
     PALE,
     VERMILION,
+    ceiling_line,
     light_grid,
     new_figure,
     note_nothing,
@@ -92,16 +92,7 @@ def learning_curves(
         finite = np.concatenate([np.asarray(c.values, float)[np.isfinite(c.values)] for c in drawn])
         _limit(axes, finite, noise_ceiling, mode)
         if noise_ceiling is not None:
-            axes.axhline(noise_ceiling, color=INK, linewidth=1, linestyle=(0, (5, 3)))
-            axes.annotate(
-                f"noise ceiling {number(noise_ceiling)}",
-                (0.0, noise_ceiling),
-                xycoords=("axes fraction", "data"),
-                xytext=(4, 3),
-                textcoords="offset points",
-                fontsize=8.5,
-                color=INK,
-            )
+            ceiling_line(axes, noise_ceiling)
         first, last = min(min(c.steps) for c in drawn), max(max(c.steps) for c in drawn)
         axes.set_xlim(first, max(last, first + 1))
         axes.xaxis.get_major_locator().set_params(integer=True)

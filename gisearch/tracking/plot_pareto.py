@@ -12,8 +12,8 @@ import numpy as np
 from gisearch.tracking.plot_style import (
     BLUE,
     GREY,
-    INK,
     Floats,
+    ceiling_line,
     light_grid,
     new_figure,
     note_nothing,
@@ -96,7 +96,7 @@ def score_against_cost(
             zorder=5,
         )
         if noise_ceiling is not None:
-            _draw_ceiling(axes, noise_ceiling)
+            ceiling_line(axes, noise_ceiling)
         axes.set_xlabel("trainable parameters" if cost == "parameters" else "seconds of training")
         axes.set_ylabel(metric)
         light_grid(axes, "both")
@@ -157,19 +157,6 @@ def _draw_front(axes: Any, front: Sequence[TrialPoint], worst: float) -> None:
     scores = [worst, *(point.score for point in front), front[-1].score]
     axes.step(costs, scores, where="post", color=BLUE, linewidth=1.8, zorder=4)
     axes.fill_between(costs, scores, worst, step="post", color=BLUE, alpha=0.06, linewidth=0, zorder=1)
-
-
-def _draw_ceiling(axes: Any, ceiling: float) -> None:
-    axes.axhline(ceiling, color=INK, linewidth=1, linestyle=(0, (5, 3)))
-    axes.annotate(
-        f"noise ceiling {number(ceiling)}",
-        (0.0, ceiling),
-        xycoords=("axes fraction", "data"),
-        xytext=(4, 3),
-        textcoords="offset points",
-        fontsize=8.5,
-        color=INK,
-    )
 
 
 def _conclusion(

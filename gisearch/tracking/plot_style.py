@@ -106,3 +106,17 @@ def note_nothing(figure: Any, reason: str) -> None:
     axes = figure.add_subplot()
     axes.set_axis_off()
     axes.text(0.5, 0.5, reason, ha="center", va="center", color="#5A5A5A", transform=axes.transAxes)
+
+
+def ceiling_line(axes: Any, ceiling: float) -> None:
+    """Draw the score that measurement noise lets no model pass."""
+    axes.axhline(ceiling, color=INK, linewidth=1, linestyle=(0, (5, 3)))
+    axes.annotate(
+        f"noise ceiling {number(ceiling)}",
+        (0.0, ceiling),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 3),
+        textcoords="offset points",
+        fontsize=8.5,
+        color=INK,
+    )
