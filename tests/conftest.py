@@ -58,3 +58,13 @@ def tiny_dataset(make_dataset: Callable[..., Dataset]) -> Dataset:
 def tiny_cell(tiny_dataset: Dataset) -> CellGraph:
     """The tiny dataset's cell graph."""
     return tiny_dataset.cell
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without runs, to copy: making one takes seconds."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
+    SqlAlchemyStore(f"sqlite:///{path}", str(path.parent / "artifacts"))
+    return path

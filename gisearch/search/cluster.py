@@ -7,8 +7,9 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gisearch.errors import ConfigError
@@ -102,6 +103,9 @@ def ray_session(*, state_api: bool = False) -> Iterator[Sequence[Node]]:
             # Without an address Ray would join whatever cluster it finds running on this machine.
             with _loopback():
                 ray.init("local", include_dashboard=state_api, dashboard_host="127.0.0.1", **quiet)
+            # Ray (2.60) makes a token that every user of this machine may read.
+            with suppress(OSError):
+                (Path.home() / ".ray" / "auth_token").chmod(0o600)
     for name in ("ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:

@@ -1,4 +1,4 @@
-"""A tracking store per test: MLflow's migrations take seconds, so one empty database is copied."""
+"""A tracking store per test."""
 
 from __future__ import annotations
 
@@ -12,13 +12,6 @@ import pytest
 
 from gisearch.tracking.config import TrackingConfig
 from gisearch.tracking.store import Store, open_store
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    open_store(TrackingConfig(uri=f"sqlite:///{path}", experiment="unused"))
-    return path
 
 
 @pytest.fixture

@@ -1,0 +1,72 @@
+"""The Ray that a sweep starts: who can reach it."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SCRIPT = """
+import json, os, psutil
+from gisearch.search.cluster import ray_session
+
+with ray_session(state_api=True) as nodes:
+    import ray
+
+    @ray.remote
+    def mode():
+        return os.environ.get("RAY_AUTH_MODE")
+
+    inside = ray.get(mode.remote())
+    own = psutil.Process()
+    heard = [
+        connection.laddr.ip
+        for process in [own, *own.children(recursive=True)]
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+print(json.dumps({"heard": heard, "mode": inside, "cpus": nodes[0]["CPU"], "left": dict(os.environ)}))
+"""
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a process saw that started Ray as a sweep does, as a user with a new home."""
+    home = tmp_path_factory.mktemp("home")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env={**environment, "HOME": str(home), "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return {**seen, "home": home}
+
+
+def test_it_listens_on_this_machine_alone(session: dict[str, Any]) -> None:
+    assert len(session["heard"]) >= 5, "Ray's server, its agents, the dashboard, the driver"
+    for address in session["heard"]:
+        found = ipaddress.ip_address(address)
+        mapped = getattr(found, "ipv4_mapped", None) or found
+        assert mapped.is_loopback, address
+    assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in session["left"], "a later session is free to choose"
+
+
+def test_token_authentication_stays_on_and_reaches_the_workers(session: dict[str, Any]) -> None:
+    assert session["mode"] == "token"
+    token = session["home"] / ".ray" / "auth_token"
+    assert token.stat().st_size > 0
+    assert token.stat().st_mode & 0o077 == 0, "nobody else reads it"
