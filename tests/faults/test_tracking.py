@@ -13,7 +13,7 @@ from tests.tracking.server import Server
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-EPOCHS = 150
+EPOCHS = 60
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_server_that_comes_back_gets_everything(
     sweep: Sweep, server: Server, outage: Callable[[], None]
 ) -> None:
     outage()
-    sweep.wait_for_epoch(0, 60)
+    sweep.wait_for_epoch(0, 20)
     server.start()
     code, out, _ = sweep.end(timeout=240)
     assert code == 0, out

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from gisearch.data.dataset import Dataset
-from gisearch.errors import CheckpointError, ConfigError, DataError
+from gisearch.errors import CheckpointError, ConfigError, DataError, DiskFullError
 from gisearch.models.batch import GenotypeBatch
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
 from gisearch.training.experiment import (
@@ -223,6 +223,6 @@ def test_a_full_disk_is_a_clear_error(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(CheckpointError, match=r"cannot write the checkpoint .*No space left on device"):
+    with pytest.raises(DiskFullError, match=r"cannot write .*best\.pt: no space left on device"):
         run_experiment(experiment(), tiny_dataset, folder=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [CONFIG_FILE]

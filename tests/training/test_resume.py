@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,8 @@ def test_a_finished_run_is_not_trained_again(
         raise AssertionError("trained again")
 
     result = run_experiment(experiment(CHANGES), tiny_dataset, folder=whole[1], report=report)
-    assert result == whole[0]
+    # What the process has used meanwhile is its own business.
+    assert replace(result, peak_memory_mb=whole[0].peak_memory_mb) == whole[0]
 
 
 def test_a_folder_with_another_run_is_left_alone(
