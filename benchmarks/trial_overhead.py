@@ -8,7 +8,8 @@ Every case evaluates trivial trials one at a time, in a process and on a Ray of 
 - ``nested_recipe``: a Tune function that starts a TorchTrainer of two workers, as Ray's guide shows it.
 - ``gisearch_ddp``: the sweep with two workers per trial.
 
-``times faster`` compares each sweep with the recipe of its kind: warm with plain, DDP with nested.
+``times faster`` compares each sweep with the recipe of its kind: warm with plain, DDP with nested. The memory
+is the driver's.
 """
 
 from __future__ import annotations
@@ -89,7 +90,6 @@ def _tune(objective: Any, resources: Mapping[str, float], trials: int) -> Mappin
         return {
             "seconds": (time.perf_counter() - started) / trials,
             "trials": trials,
-            "peak_mb": _memory_mb(),
         }
 
 
@@ -125,16 +125,7 @@ def sweep(trials: int, *overrides: str) -> Mapping[str, Any]:
             "trials": trials,
             "training": round(training / trials, 4),
             "start": round(ends[0] - started - rows[0].seconds - seconds, 2),
-            "peak_mb": _memory_mb(),
         }
-
-
-def _memory_mb() -> float:
-    """Return the memory of this process and of Ray's, whose shared pages count once each."""
-    import psutil
-
-    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    return sum(process.memory_info().rss for process in processes) / 1e6
 
 
 def main() -> None:
