@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from gisearch.errors import DataError
-from gisearch.search import sweep
+from gisearch.search import session, sweep
 from gisearch.search.plan import SweepPlan
 
 MODELS = """
@@ -48,7 +48,7 @@ def test_a_network_that_only_one_option_needs(
     def starts_ray() -> None:
         raise AssertionError("Ray was started")
 
-    monkeypatch.setattr(sweep, "ray_session", starts_ray)
+    monkeypatch.setattr(session, "ray_session", starts_ray)
     monkeypatch.chdir(tmp_path)
     made = plan(text)
     with pytest.raises(DataError) as error:
