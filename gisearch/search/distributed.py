@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gisearch.config import build, to_plain
+from gisearch.config import to_plain
 from gisearch.data.dataset import Dataset
 from gisearch.errors import DiskFullError, GisearchError
 from gisearch.search.cluster import WorkerNeeds, concurrency, ray_session
@@ -28,6 +28,7 @@ from gisearch.search.failures import (
     loss_of,
     loss_of_group,
 )
+from gisearch.search.job import run_job, use_reserved_processors
 from gisearch.search.switchboard import (
     CRASH,
     ERROR,
@@ -42,8 +43,7 @@ from gisearch.search.switchboard import (
     end_processes,
     relay,
 )
-from gisearch.training.adoption import Adoption
-from gisearch.training.experiment import ExperimentConfig, ExperimentResult, run_experiment
+from gisearch.training.experiment import ExperimentConfig, ExperimentResult
 from gisearch.training.loop import EpochReport
 from gisearch.training.metrics import Objective, load_metrics
 from gisearch.training.workers import StopTraining, WorkerGroup
@@ -253,10 +253,9 @@ def _start_switchboard(workers: int) -> Any:
 def _serve_runs(serving: Mapping[str, Any]) -> None:
     """Train what the switchboard hands out, in one worker, until it says that there is no more."""
     import ray
-    import torch
     from ray import train
 
-    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
+    use_reserved_processors()
     name, switchboard = serving["group"], serving["switchboard"]
     is_first = train.get_context().get_world_rank() == 0
     ray.get(switchboard.enter.remote(name, ray.get_runtime_context().current_actor))
@@ -273,18 +272,12 @@ def _serve_runs(serving: Mapping[str, Any]) -> None:
         if ray.get(switchboard.ask.remote(name, number, vars(epoch))) == STOP:
             raise StopTraining("the trial was stopped.")
 
+    def recall(past: list[EpochReport]) -> None:
+        tell(PAST, [vars(epoch) for epoch in past])
+
     while (job := ray.get(switchboard.job.remote(name, number))) is not None:
         try:
-            config = build(ExperimentConfig, job["experiment"])
-            result = run_experiment(
-                config,
-                dataset,
-                folder=Path(job["folder"]),
-                report=report,
-                recall=lambda past: tell(PAST, [vars(epoch) for epoch in past]),
-                group=group,
-                adopt=Adoption.of(job),
-            )
+            result = run_job(job, dataset, report, recall, group)
         except StopTraining:
             tell(STOPPED, None)
         # Every worker raises these at the same place, so that the group stays usable.

@@ -9,13 +9,20 @@ from typing import Any
 
 import yaml
 
-from gisearch.errors import ConfigError, disk_full, nearest_name
+from gisearch.errors import ConfigError, nearest_name
+from gisearch.files import write_whole
+from gisearch.search.trial import trial_name
 
 SWEEP_FILE = "sweep.yaml"
 SPACE_FILE = "search_space.yaml"
 RUNS_FILE = "mlflow_runs.json"
 BEST_FOLDER = "best"
 TRIALS_FOLDER = "trials"
+
+
+def trial_folder(sweep: Path, number: int) -> Path:
+    """Return the folder of a trial in that of its sweep."""
+    return sweep / TRIALS_FOLDER / trial_name(number)
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -37,7 +44,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
     """Write what a sweep notes about itself; a reader sees the old file or the new one."""
-    _replace(folder / SWEEP_FILE, yaml.safe_dump(dict(facts), sort_keys=False))
+    write_whole(folder / SWEEP_FILE, yaml.safe_dump(dict(facts), sort_keys=False))
 
 
 def read_runs(folder: Path) -> dict[str, Any]:
@@ -52,7 +59,7 @@ def read_runs(folder: Path) -> dict[str, Any]:
 def write_runs(folder: Path, parent: str | None, children: Mapping[int, str]) -> None:
     """Write which MLflow run belongs to which trial."""
     runs = {"parent": parent, "children": children}
-    _replace(folder / RUNS_FILE, json.dumps(runs, indent=1))
+    write_whole(folder / RUNS_FILE, json.dumps(runs, indent=1))
 
 
 def numbered_folder(results_dir: str, name: str) -> Path:
@@ -93,12 +100,3 @@ def find_results(name: str, results_dir: str) -> Path:
         f"no results called {name!r} in {root}/ (it has: {', '.join(known) or 'none'})."
         f"{nearest_name(name, known)}"
     )
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}")
-    try:
-        temporary.write_text(text)
-        temporary.replace(path)
-    except OSError as error:
-        raise disk_full(path, error) or ConfigError(f"cannot write {path}: {error.strerror}.") from None

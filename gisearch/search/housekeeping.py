@@ -7,12 +7,12 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from gisearch.search.folders import trial_folder
 from gisearch.search.ledger import Outcome
 from gisearch.search.lineage import donor_of
 from gisearch.search.observer import Observer
 from gisearch.search.pareto import mode_of, objective_values, pareto_front
 from gisearch.search.plan import SweepPlan
-from gisearch.search.trial import trial_name
 from gisearch.training.checkpoint import CheckpointStore
 
 
@@ -65,7 +65,7 @@ class Housekeeper(Observer):
         return {donor for trial in running if (donor := donor_of(trial.user_attrs)) is not None}
 
     def _remove(self, number: int) -> None:
-        CheckpointStore(self.folder / "trials" / trial_name(number)).remove()
+        CheckpointStore(trial_folder(self.folder, number)).remove()
 
 
 def _reached(trial: FrozenTrial) -> list[float] | None:

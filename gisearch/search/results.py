@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gisearch.config import build
 from gisearch.errors import ConfigError
-from gisearch.search.folders import TRIALS_FOLDER, read_facts, read_runs
+from gisearch.search.folders import read_facts, read_runs, trial_folder
 from gisearch.search.lineage import LINEAGE
 from gisearch.search.pareto import cost_of, mode_of, pareto_front
 from gisearch.search.study import load_study
@@ -127,7 +127,7 @@ class SweepResults:
 
     def trial_folder(self, row: TrialRow) -> Path:
         """Return the folder of a trial; of a reused result, that of the trial that was trained."""
-        return self.folder / TRIALS_FOLDER / trial_name(row.facts.get("duplicate_of", row.number))
+        return trial_folder(self.folder, row.facts.get("duplicate_of", row.number))
 
     def config_of(self, row: TrialRow) -> dict[str, Any]:
         """Return the whole configuration that a trial's best model was trained with.

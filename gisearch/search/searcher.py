@@ -18,6 +18,7 @@ from gisearch.config import to_plain
 from gisearch.errors import ConfigError, DiskFullError
 from gisearch.search.distributed import GroupPool
 from gisearch.search.failures import Loss, loss_of
+from gisearch.search.folders import trial_folder
 from gisearch.search.keys import (
     EPOCH,
     FAILURE,
@@ -34,7 +35,6 @@ from gisearch.search.observer import Observer
 from gisearch.search.plan import SweepPlan
 from gisearch.search.staying import StaysHere
 from gisearch.search.supervision import Ending, Supervisor
-from gisearch.search.trial import trial_name
 
 
 class LedgerSearcher(StaysHere, Searcher):
@@ -100,7 +100,7 @@ class LedgerSearcher(StaysHere, Searcher):
 
     def _folder_of(self, number: int) -> str:
         # Absolute: a worker has another working directory.
-        return str((self.folder / "trials" / trial_name(number)).resolve())
+        return str(trial_folder(self.folder, number).resolve())
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Record an epoch, once: another attempt repeats some, and the closing report repeats the last."""

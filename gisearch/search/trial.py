@@ -7,10 +7,8 @@ failure instead. What remains for the driver to notice is a process that died.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from gisearch.search.keys import (
@@ -95,24 +93,18 @@ def _train_here(
 ) -> dict[str, Any]:
     # Imported in the worker: the driver needs no PyTorch until then.
     import ray
-    import torch
 
-    from gisearch.config import build
     from gisearch.errors import DiskFullError, GisearchError
     from gisearch.search.failures import describe_crash
-    from gisearch.training.adoption import Adoption
-    from gisearch.training.experiment import ExperimentConfig, run_experiment
+    from gisearch.search.job import run_job, use_reserved_processors
 
-    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
+    use_reserved_processors()
     try:
-        experiment = build(ExperimentConfig, job["experiment"])
-        result = run_experiment(
-            experiment,
+        result = run_job(
+            job,
             ray.get(supplies.dataset),
-            folder=Path(job["folder"]),
-            report=lambda epoch: report(vars(epoch)),
-            recall=lambda past: recall([vars(epoch) for epoch in past]),
-            adopt=Adoption.of(job),
+            lambda epoch: report(vars(epoch)),
+            lambda past: recall([vars(epoch) for epoch in past]),
         )
     except DiskFullError as error:
         return {NO_SPACE: str(error)}

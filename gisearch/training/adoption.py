@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gisearch.errors import CheckpointError, disk_full
+from gisearch.errors import CheckpointError
+from gisearch.files import write_whole
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
 from gisearch.training.metrics import Objective
 
@@ -87,15 +88,7 @@ class Adoption:
         Raises:
             GisearchError: the folder cannot be written.
         """
-        path = folder / ADOPTED_FILE
-        temporary = path.with_name(f".{ADOPTED_FILE}")
-        try:
-            temporary.write_text(json.dumps({"leg": self.leg, "from": self.source.name}))
-            temporary.replace(path)
-        except OSError as error:
-            raise disk_full(path, error) or CheckpointError(
-                f"cannot write {path}: {error.strerror}."
-            ) from None
+        write_whole(folder / ADOPTED_FILE, json.dumps({"leg": self.leg, "from": self.source.name}))
 
 
 def _load_best(store: CheckpointStore) -> dict[str, Any] | None:

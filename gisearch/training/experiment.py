@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,8 @@ from pydantic.dataclasses import dataclass
 from gisearch.config import STRICT, build, flatten, to_plain
 from gisearch.data.config import DataConfig
 from gisearch.data.dataset import Dataset
-from gisearch.errors import CheckpointError, ConfigError, DataError, disk_full
+from gisearch.errors import CheckpointError, ConfigError, DataError
+from gisearch.files import write_whole
 from gisearch.models.base import Model
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.registry import ModelConfig
@@ -193,18 +192,7 @@ def save_config(config: ExperimentConfig, folder: Path) -> Path:
     """
     path = folder / CONFIG_FILE
     # A run that goes on compares itself with this file: half of one would look like another run.
-    temporary = path.with_name(f".{CONFIG_FILE}.{os.getpid()}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(config_yaml(config))
-        temporary.replace(path)
-    except OSError as error:
-        if full := disk_full(path, error):
-            raise full from None
-        raise ConfigError(f"cannot write {path}: {error.strerror}.") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    write_whole(path, config_yaml(config))
     return path
 
 
