@@ -14,6 +14,8 @@ VERBS = {
     "sweep": "search for the best configuration (python -m gisearch.sweep)",
     "train": "train one configuration",
     "report": "leaderboard, which choices mattered, figures",
+    "confirm": "retrain the best configurations with fresh seeds, score them on the test split",
+    "ablate": "is one choice worth its cost? paired retrainings around the best configuration",
     "predict": "score genotypes with a trained model",
     "data": "fetch, build and inspect data",
 }

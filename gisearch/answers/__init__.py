@@ -1,0 +1,1 @@
+"""From a finished sweep to answers: confirmation, ablation, the report."""
