@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SPACE ?= search_spaces/dango_gi.yaml
 ARGS ?=
+# Tests that start Ray run in one process, one after another; all others beside them in a second one.
+PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help sweep test check format docs clean
 
@@ -14,6 +16,7 @@ help:
 	@echo "             (SPACE=search_spaces/NAME.yaml and ARGS='key=value ...' change what is searched)"
 	@echo "make test    install, run all tests"
 	@echo "make check   install, lint, check types and imports"
+	@echo "make docs    install, build the documentation as a site in site/"
 	@echo "make format  format the code"
 	@echo "make clean   remove the environment and caches (never results)"
 
@@ -29,13 +32,21 @@ sweep: $(VENV)/.installed
 	$(BIN)/python -m gisearch.sweep $(SPACE) $(ARGS)
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The site's own tools are installed when it is first built.
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .

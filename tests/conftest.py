@@ -29,6 +29,15 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what two processes run at a time apart: everything that starts Ray, first; every other file."""
+    with_ray = {item.path for item in items if item.get_closest_marker("ray")}
+    for item in items:
+        group = "ray" if item.path in with_ray else str(item.path.relative_to(REPOSITORY))
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.path not in with_ray)
+
+
 @pytest.fixture(scope="session")
 def yeast_root() -> Path:
     """The folder of real yeast data; tests that ask for it are skipped where there is none."""

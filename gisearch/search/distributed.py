@@ -13,6 +13,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ from gisearch.training.experiment import ExperimentConfig, ExperimentResult
 from gisearch.training.loop import EpochReport
 from gisearch.training.metrics import Objective, load_metrics
 from gisearch.training.workers import StopTraining, WorkerGroup
+
+LOST_SWITCHBOARD = "the process that hands trials to their workers died."
 
 # Ray Train reads these in the process that starts a group; what a user set wins.
 _ENVIRONMENT = {
@@ -119,6 +122,7 @@ class TrainingGroup:
 
     def _serve(self) -> None:
         import ray
+        from ray.exceptions import RayActorError
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchTrainer
 
@@ -143,9 +147,11 @@ class TrainingGroup:
         except BaseException as error:
             failure = error
         loss = loss_of(failure)
-        if ray.is_initialized() and failure is not None:
-            loss = loss_of_group(failure, ray.get(self.switchboard.actors.remote(self.name)))
-        with self._lock:
+        # Without a switchboard nobody is left to tell.
+        with suppress(RayActorError):
+            if ray.is_initialized() and failure is not None:
+                loss = loss_of_group(failure, ray.get(self.switchboard.actors.remote(self.name)))
+        with self._lock, suppress(RayActorError):
             self._loss = loss
             if ray.is_initialized():
                 ray.get(self.switchboard.gone.remote(self.name))
@@ -186,8 +192,22 @@ class GroupPool:
         else:
             group.end()
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the switchboard is gone, without which no group can be used any more."""
+        import ray
+        from ray.exceptions import RayActorError
+
+        try:
+            ray.get(self.switchboard.serves.remote(""))
+        except RayActorError:
+            return True
+        return False
+
     def close(self) -> None:
-        """End all groups."""
+        """End all groups; without a switchboard they end by themselves."""
+        if self.is_lost:
+            return
         groups = [*self._free, *self._taken.values()]
         threads = [threading.Thread(target=group.close) for group in groups]
         for thread in threads:
@@ -219,6 +239,7 @@ def train_in_group(
         GisearchError: what the training raised, the cluster has no room, or a process was lost.
     """
     import ray
+    from ray.exceptions import RayActorError
 
     needs = WorkerNeeds.of(search, config.trainer.workers)
     with ray_session(state_api=True) as nodes:
@@ -231,8 +252,11 @@ def train_in_group(
                 kind, value = relay(
                     switchboard, *group.next_run(), job, lambda epoch: report(EpochReport(**epoch))
                 )
+            except RayActorError:
+                raise WorkersLostError("died", LOST_SWITCHBOARD) from None
             finally:
-                group.close()
+                with suppress(RayActorError):
+                    group.close()
     if kind != RESULT:
         raise GisearchError(value[1] if kind == GONE else value)
     return ExperimentResult(**{**value, "objective": Objective(**value["objective"])})
@@ -246,7 +270,8 @@ def _start_switchboard(workers: int) -> Any:
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     # Each worker waits in a call; so do the trials, and the workers of groups that take another's place.
     waiting = 1000 + 4 * workers
-    options = {"num_cpus": 0, "max_concurrency": waiting, "scheduling_strategy": here}
+    # An actor that needs nothing at all is first sent to any node, which may not know of this one yet.
+    options = {"num_cpus": 0, "memory": 1, "max_concurrency": waiting, "scheduling_strategy": here}
     return ray.remote(Switchboard).options(**options).remote()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from gisearch.data.dataset import Dataset
 from gisearch.errors import disk_full
 from gisearch.search.cluster import WorkerNeeds, concurrency, ray_session
-from gisearch.search.distributed import GroupPool
+from gisearch.search.distributed import LOST_SWITCHBOARD, GroupPool
 from gisearch.search.leaving import GraceOverError
 from gisearch.search.plan import SweepPlan
 from gisearch.search.searcher import LedgerSearcher
@@ -76,6 +76,8 @@ def run_trials(searcher: LedgerSearcher, session: Session) -> None:
         full = disk_full(session.storage, error)
         if full is not None:
             leaving.because(str(full))
+        elif session.groups is not None and session.groups.is_lost:
+            leaving.because(LOST_SWITCHBOARD)
         elif leaving.trouble is None:
             raise
 

@@ -16,7 +16,7 @@ from tests.faults.sweeps import Sweep
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-EPOCHS = 40
+EPOCHS = 24
 TWO_WORKERS = ("trainer.workers=2", f"trainer.max_epochs={EPOCHS}")
 
 
@@ -41,22 +41,24 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     made.shutdown()
 
 
-def training_nodes(cluster: Any) -> list[Any]:
-    """Return the machines on which a worker of a group trains."""
+def processes(below: int, name: str) -> list[psutil.Process]:
+    """Return the processes below another one whose command line holds a name."""
+    children = psutil.Process(below).children(recursive=True)
+    return [child for child in children if name in " ".join(child.cmdline())]
 
-    def trains(node: Any) -> bool:
-        raylet = node.all_processes["raylet"][0]
-        children = psutil.Process(raylet.process.pid).children(recursive=True)
-        return any("RayTrainWorker" in " ".join(child.cmdline()) for child in children)
 
-    return [node for node in cluster.worker_nodes if trains(node)]
+def nodes_with(cluster: Any, name: str) -> list[Any]:
+    """Return the machines on which a process of Ray runs whose command line holds a name."""
+    nodes = [cluster.head_node, *cluster.worker_nodes]
+    return [node for node in nodes if processes(node.all_processes["raylet"][0].process.pid, name)]
 
 
 def test_a_machine_is_taken_away_while_two_train_a_trial(cluster: Any, sweep: Sweep) -> None:
     sweep.environment = {"RAY_ADDRESS": cluster.address, "RAY_AUTH_MODE": "disabled"}
     sweep.begin(*TWO_WORKERS, trials=2)
     sweep.wait_for_epoch(0, 3, seconds=180)
-    victims = training_nodes(cluster)
+    assert nodes_with(cluster, "Switchboard") == [cluster.head_node], "it lives where the driver does"
+    victims = nodes_with(cluster, "RayTrainWorker")
     assert len(victims) == 2, "the two workers train on two machines"
     cluster.remove_node(victims[0], allow_graceful=False)
     code, out, _ = sweep.end(timeout=240)
@@ -69,22 +71,30 @@ def test_a_machine_is_taken_away_while_two_train_a_trial(cluster: Any, sweep: Sw
     assert "losses" not in sweep.trials[1].user_attrs
 
 
-def test_a_killed_worker_of_a_group_costs_at_most_an_epoch(sweep: Sweep) -> None:
+def test_a_killed_worker_and_a_killed_switchboard_cost_at_most_an_epoch(sweep: Sweep) -> None:
     sweep.environment = {"RAY_AUTH_MODE": "disabled"}
     sweep.begin(*TWO_WORKERS, trials=2)
     sweep.wait_for_epoch(0, 3, seconds=180)
-    below = psutil.Process(sweep.driver.pid).children(recursive=True)
-    workers = [p for p in below if "RayTrainWorker" in " ".join(p.cmdline())]
+    workers = processes(sweep.driver.pid, "RayTrainWorker")
     assert len(workers) == 2
     os.kill(workers[1].pid, signal.SIGKILL)
-    code, out, _ = sweep.end(timeout=240)
-    assert code == 0, out
+    # In the second trial, which no group can be handed any more.
+    sweep.wait_for_epoch(1, 3, seconds=180)
+    (switchboard,) = processes(sweep.driver.pid, "Switchboard")
+    os.kill(switchboard.pid, signal.SIGKILL)
+    code, out, err = sweep.end()
+    assert code == 1, out + err
     assert "t0000 will be continued: its process died." in out
+    assert "The sweep stops: the process that hands trials to their workers died." in out
+    assert "--resume sweep" in out
+    code, out, err = sweep.resume().end(timeout=240)
+    assert code == 0, out + err
     first, second = sweep.trials
     assert first.user_attrs["losses"] == {"died": 1}
     assert sorted(first.intermediate_values) == sorted(second.intermediate_values)
-    state = CheckpointStore(sweep.results / "trials" / "t0000").load(LAST)
-    assert [epoch["epoch"] for epoch in state["progress"]["history"]] == list(range(1, EPOCHS + 1))
+    for number in range(2):
+        state = CheckpointStore(sweep.trial_folder(number)).load(LAST)
+        assert [epoch["epoch"] for epoch in state["progress"]["history"]] == list(range(1, EPOCHS + 1))
 
 
 def test_a_stopped_sweep_of_groups_leaves_no_process_behind(sweep: Sweep) -> None:
