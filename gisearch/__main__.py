@@ -13,10 +13,10 @@ from gisearch.errors import ConfigError, nearest_name
 VERBS = {
     "sweep": "search for the best configuration (python -m gisearch.sweep)",
     "train": "train one configuration",
-    "report": "leaderboard, which choices mattered, figures",
+    "report": "leaderboard, which choices mattered, and one page with everything",
     "confirm": "retrain the best configurations with fresh seeds, score them on the test split",
     "ablate": "is one choice worth its cost? paired retrainings around the best configuration",
-    "predict": "score genotypes with a trained model",
+    "predict": "score genotypes, or screen all pairs or triples, with a trained model",
     "data": "fetch, build and inspect data",
 }
 

@@ -1,4 +1,4 @@
-"""``python -m gisearch.report NAME``: leaderboard, which choices mattered, figures."""
+"""``python -m gisearch.report NAME``: leaderboard, which choices mattered, figures, and a page of it all."""
 
 from __future__ import annotations
 
@@ -6,15 +6,26 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from gisearch.command_line import run
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
-    result = argparse.ArgumentParser(prog="gisearch report", description="What a sweep found.")
+    result = argparse.ArgumentParser(
+        prog="gisearch report",
+        description="What a sweep found: shown here, as one HTML page, and in the sweep's MLflow run.",
+    )
     result.add_argument("name", help="the sweep's name in the results folder, or its folder")
-    result.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    result.add_argument(
+        "--json", action="store_true", help="print one JSON object and nothing else; nothing is written"
+    )
+    result.add_argument(
+        "--output",
+        metavar="FILE",
+        help="where the HTML file goes (default: report.html in the sweep's folder)",
+    )
     result.add_argument("--top", type=int, default=10, metavar="N", help="trials in the leaderboard")
     result.add_argument("--results-dir", default="results", metavar="DIR", help="the results folder")
     return result
@@ -24,9 +35,11 @@ def main(argv: Sequence[str]) -> int:
     """Run the command.
 
     Raises:
-        GisearchError: there is no such sweep.
+        GisearchError: there is no such sweep, or the file cannot be written.
     """
     arguments = parser().parse_args(list(argv))
+    if arguments.json and arguments.output:
+        parser().error("--json prints the results and writes no file; leave out --output")
 
     from gisearch.search.folders import find_results
     from gisearch.search.results import load_results
@@ -36,6 +49,7 @@ def main(argv: Sequence[str]) -> int:
         print(json.dumps(results.as_json(), indent=2))
         return 0
 
+    from gisearch.answers.publication import publish
     from gisearch.search.conclusion import draw
     from gisearch.search.presentation import print_effects, print_results, terminal
 
@@ -47,6 +61,8 @@ def main(argv: Sequence[str]) -> int:
         console.print("\nFigures:", highlight=False)
         for path in drawn.values():
             console.print(f"  {path}", highlight=False, soft_wrap=True)
+    console.print()
+    publish(results, console, Path(arguments.output) if arguments.output else None)
     return 0
 
 

@@ -78,6 +78,10 @@ def main(argv: Sequence[str]) -> int:
     print_results(outcome.results, plan.config.tracking, console)
     for message in outcome.messages:
         console.print(message, style="yellow", highlight=False)
+    if plan.config.results.report and outcome.results.best is not None and outcome.trouble is None:
+        from gisearch.answers.publication import publish
+
+        publish(outcome.results, console)
     if outcome.interrupted:
         console.print(resume_hint(outcome.results, plan.config.results.dir), highlight=False, soft_wrap=True)
         return 1 if outcome.trouble else 128 + (outcome.signal or signal.SIGINT)

@@ -45,6 +45,8 @@ def test_json_is_one_object_and_nothing_else(sweep: Path, capsys: pytest.Capture
     captured = capsys.readouterr()
     found = json.loads(captured.out)
     assert captured.err == ""
+    assert not (sweep / "report.html").exists()
+    assert not (sweep / "plots").exists()
     assert found["best"]["trial_id"] == "t0003"
     assert found["best"]["config"] == {"lr": found["trials"][0]["params"]["lr"]}
     assert found["best"]["mlflow_run_id"] is None
@@ -60,9 +62,38 @@ def test_text_and_figures(sweep: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "t0001" not in out.partition("4 trials")[0]
     assert "ui --backend-store-uri sqlite:///mlflow.db" in out
     assert "Which choices mattered" in out
-    drawn = [Path(line.strip()) for line in out.partition("Figures:\n")[2].splitlines()]
+    figures, _, page = out.partition("Figures:\n")[2].partition("\n\nReport: ")
+    drawn = [Path(line.strip()) for line in figures.splitlines()]
+    assert page == f"{sweep / 'report.html'}\n"
+    assert (sweep / "report.html").read_text().startswith("<!DOCTYPE html>")
     assert {path.name for path in drawn} >= {"learning_curves.png", "parallel_coordinates.png"}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
+
+
+def test_the_page_goes_where_it_is_told_to(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(report.main, ["study", "--output", "mail/page.html"]) == 0
+    assert capsys.readouterr().out.endswith("Report: mail/page.html\n")
+    assert "<title>study: report of a sweep</title>" in Path("mail/page.html").read_text()
+    assert not (sweep / "report.html").exists()
+    assert run(report.main, ["study", "--output", "mail"]) == 2
+    assert capsys.readouterr().err.startswith("error: cannot write mail: ")
+    with pytest.raises(SystemExit):
+        report.main(["study", "--json", "--output", "page.html"])
+
+
+def test_the_command_that_it_prints_finds_the_sweep(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def printed(*arguments: str) -> str:
+        assert run(report.main, [*arguments, "--output", str(tmp_path / "page.html")]) == 0
+        return capsys.readouterr().out.partition("Report: python -m gisearch.report ")[2].splitlines()[0]
+
+    assert printed("study") == "study"
+    # A results folder elsewhere of the same name is not the one that a name is looked up in.
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert printed("study", "--results-dir", "../results") == "../results/study"
 
 
 def test_bad_input(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -123,7 +123,8 @@ class Findings:
         seeds: seeds per candidate (and split).
         splits: fresh splits; 0 for the sweep's own.
         sweeps: the sweeps that trained the candidates, in the results folder.
-        candidates: the confirmation's best test score first; an ablation's best configuration first.
+        candidates: the confirmation's best validation score first, for to choose by test score would be luck
+            again; an ablation's best configuration first.
         differences: against the first candidate.
         sentences: the answer in plain words.
         made: time stamp, ISO 8601 in UTC.
@@ -195,7 +196,5 @@ def all_findings(sweep: Path) -> tuple[Findings, ...]:
 
 
 def _candidate(values: Mapping[str, Any]) -> Candidate:
-    intervals = {
-        part: None if values[part] is None else Interval(**values[part]) for part in ("val", "test")
-    }
+    intervals = {part: None if values[part] is None else Interval(**values[part]) for part in ("val", "test")}
     return Candidate(**{**values, **intervals, "runs": tuple(RunScore(**run) for run in values["runs"])})

@@ -6,7 +6,7 @@ import csv
 import gzip
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,18 +79,33 @@ def read_queries(path: Path, names: GeneNames) -> Queries:
         line = i + 2
         if len(row) != len(columns):
             raise DataError(f"{path}, line {line}: expected {len(columns)} columns, got {len(row)}.")
-        try:
-            genes = sorted(names.index_of(row[place]) for place in places if row[place].strip())
-        except DataError as error:
-            raise DataError(f"{path}, line {line}: {error}") from None
-        if not genes:
-            raise DataError(f"{path}, line {line}: expected at least one deleted gene, got none.")
-        if len(set(genes)) < len(genes):
-            raise DataError(f"{path}, line {line}: the same gene is deleted twice.")
+        genes = deleted_genes((row[place] for place in places), names, f"{path}, line {line}")
         table[i, : len(genes)] = genes
     if not rows:
         raise DataError(f"the genotype table {path} has no rows to score.")
     return Queries(tuple(columns), tuple(map(tuple, rows)), table, delimiter)
+
+
+def deleted_genes(cells: Iterable[str], names: GeneNames, where: str) -> list[int]:
+    """Return the genes that one row of a table names, ascending.
+
+    Args:
+        cells: names, empty for fewer deletions.
+        names: what they are looked up in.
+        where: the row, for messages.
+
+    Raises:
+        DataError: a gene is unknown or repeated, or there is none.
+    """
+    try:
+        genes = sorted(names.index_of(cell) for cell in cells if cell.strip())
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
+    if not genes:
+        raise DataError(f"{where}: expected at least one deleted gene, got none.")
+    if len(set(genes)) < len(genes):
+        raise DataError(f"{where}: the same gene is deleted twice.")
+    return genes
 
 
 def write_scores(
@@ -104,19 +119,26 @@ def write_scores(
     Raises:
         DataError: the file cannot be written.
     """
-    with _writable(path) as file:
-        delimiter = queries.delimiter
-        if path is not None and path.suffix in (".csv", ".tsv"):
-            delimiter = "\t" if path.suffix == ".tsv" else ","
-        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+    with open_scores(path) as file:
+        writer = csv.writer(file, delimiter=delimiter_of(path, queries.delimiter), lineterminator="\n")
         writer.writerow([*queries.columns, *SCORE_COLUMNS[: 1 if std is None else 2]])
         for i, row in enumerate(queries.rows):
             spread = [] if std is None else [f"{std[i]:.6g}"]
             writer.writerow([*row, f"{scores[i]:.6g}", *spread])
 
 
+def delimiter_of(path: Path | None, otherwise: str = ",") -> str:
+    """Return what separates the columns of a table that is written to ``path``."""
+    return {".csv": ",", ".tsv": "\t"}.get("" if path is None else path.suffix, otherwise)
+
+
 @contextmanager
-def _writable(path: Path | None) -> Iterator[TextIO]:
+def open_scores(path: Path | None) -> Iterator[TextIO]:
+    """Open a table to write: a file that appears when all went well, or standard output.
+
+    Raises:
+        DataError: the file cannot be written; before anything else is done where that is known at once.
+    """
     if path is None:
         yield sys.stdout
         return

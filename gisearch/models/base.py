@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
 
@@ -54,6 +54,20 @@ class Prediction:
     details: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+@plain_dataclass(frozen=True)
+class Scorer:
+    """What scores very many genotypes with a model's weights as they are.
+
+    Attributes:
+        score: from deleted genes, int64 [B, K], all of them present, to scores on the model's scale, [B].
+        is_estimate: whether the scores are cheap estimates of the model's, good enough to choose which
+            genotypes are worth its own score; otherwise they equal it up to rounding.
+    """
+
+    score: Callable[[Tensor], Tensor]
+    is_estimate: bool = False
+
+
 class Model(nn.Module, ABC):
     """Base of the models.
 
@@ -71,6 +85,14 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: GenotypeBatch) -> Prediction:
         """Score B genotypes."""
+
+    def scorer(self) -> Scorer:
+        """Return what scores very many genotypes, in evaluation mode and without gradients.
+
+        What depends on no genotype, such as the genes' embeddings, is computed here and not again; weights
+        that change later are not seen. A model without such a part is its own scorer.
+        """
+        return Scorer(lambda deleted: self(GenotypeBatch.complete(deleted)).score)
 
     def start_epoch(self, epoch: int) -> None:
         """Prepare for a training epoch, counted from 1; for losses that change as training proceeds.

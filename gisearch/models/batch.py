@@ -36,6 +36,11 @@ class GenotypeBatch:
         return GenotypeBatch(self.deleted.to(device), self.present.to(device))
 
     @classmethod
+    def complete(cls, deleted: Tensor) -> GenotypeBatch:
+        """Build from int64 [B, K], in which every genotype lacks K genes."""
+        return cls(deleted, torch.ones_like(deleted, dtype=torch.bool))
+
+    @classmethod
     def from_table(cls, table: npt.NDArray[np.int64]) -> GenotypeBatch:
         """Build from int64 [B, K], padded with -1."""
         deleted = torch.from_numpy(np.array(table, dtype=np.int64))

@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from gisearch.config import STRICT
 from gisearch.data.cell_graph import CellGraph, Network
 from gisearch.data.dataset import Target
-from gisearch.models.base import BaseModelConfig, Model, Prediction
+from gisearch.models.base import BaseModelConfig, Model, Prediction, Scorer
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.layers.convolution import SAGE
 from gisearch.models.layers.hypersagnn import HyperSAGNN, HyperSAGNNConfig
+from gisearch.models.layers.hypersagnn_tables import HyperSAGNNTables
 from gisearch.models.layers.meta_embedding import MetaEmbedding
 from gisearch.models.layers.mlp import require_heads_divide, robust_init
 from gisearch.models.layers.reconstruction import Reconstruction, ReconstructionConfig
@@ -157,6 +158,11 @@ class Dango(Model):
         self.monitor.watch("reconstruction", self.pretrain.reconstruction.weight)
         self.monitor.watch("reconstruction", self.pretrain.reconstruction.bias)
         return self._score(self.pretrain(self.monitor), batch)
+
+    def scorer(self) -> Scorer:
+        """Encode every network once, and make the tables of the predictor."""
+        genes, _ = self.meta_embedding(self.pretrain(self.monitor))
+        return Scorer(HyperSAGNNTables(self.hypersagnn, genes))
 
     def training_loss(self, batch: GenotypeBatch, targets: Targets) -> Tensor:
         """Return the weighted sum of the two losses; the networks are encoded once for both.

@@ -17,14 +17,16 @@ from torch import Tensor, nn
 from gisearch.config import STRICT
 from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Target
-from gisearch.models.base import BaseModelConfig, Model, Prediction
+from gisearch.models.base import BaseModelConfig, Model, Prediction, Scorer
 from gisearch.models.batch import GenotypeBatch
-from gisearch.models.layers.bilinear import BilinearPairs
+from gisearch.models.layers.bilinear import BilinearPairs, BilinearTables
 from gisearch.models.layers.encoder import Encoder, EncoderConfig
 from gisearch.models.layers.hypersagnn import HyperSAGNN, LocalPredictorConfig
+from gisearch.models.layers.hypersagnn_tables import HyperSAGNNTables
 from gisearch.models.layers.mlp import mlp, require_heads_divide, robust_init
 from gisearch.models.layers.perturbation import PerturbationName, PerturbedCells, perturbation_encoding
 from gisearch.models.layers.pooling import AttentionalPooling
+from gisearch.models.layers.pooling_tables import PoolingTables
 
 CombinationName = Literal["gating", "concat"]
 
@@ -128,13 +130,47 @@ class GeneInteractionDango(Model):
         local_score = self.monitor.watch(
             "local_predictor", self.local_predictor(cells.deleted, batch.present)
         )
+        score, weights = self._combine(local_score, global_score)
+        self.monitor.watch("combination", score)
+        details |= {"local_interaction": local_score, "gate_weights": weights}
+        return Prediction(score, details=details)
+
+    def scorer(self) -> Scorer:
+        """Encode the wild type once, and make both pathways' tables.
+
+        Only ``index`` reads nothing but the wild type; other encodings follow every genotype through the
+        networks.
+        """
+        if self.config.perturbation != "index":
+            return super().scorer()
+        genes = self.encoder(self.monitor).embeddings
+        # The pathway's first layer is linear in z_p as the pooling is in the genes, so that it joins them.
+        _, layers = self.global_predictor
+        assert isinstance(layers, nn.Sequential)
+        first, rest_of_global = layers[0], layers[1:]
+        assert isinstance(first, nn.Linear)
+        first_of_global = PoolingTables(self.pooling, genes, first.weight * self.num_genes)
+        local: HyperSAGNNTables | BilinearTables | None = None
+        if isinstance(self.local_predictor, HyperSAGNN):
+            local = HyperSAGNNTables(self.local_predictor, genes)
+        elif self.local_predictor is not None:
+            local = BilinearTables(self.local_predictor, genes)
+
+        def score(deleted: Tensor) -> Tensor:
+            global_score: Tensor = rest_of_global(first_of_global(deleted) + first.bias).squeeze(-1)
+            if local is None:
+                return global_score
+            return self._combine(local(deleted), global_score)[0]
+
+        return Scorer(score)
+
+    def _combine(self, local_score: Tensor, global_score: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weighted sum of the two scores, [B], and their weights, [B, 2]."""
         scores = torch.stack([local_score, global_score], dim=-1)
         weights = torch.full_like(scores, 0.5)
         if self.gate is not None:
             weights = torch.softmax(self.gate(scores), dim=-1)
-        score = self.monitor.watch("combination", (weights * scores).sum(-1))
-        details |= {"local_interaction": local_score, "gate_weights": weights}
-        return Prediction(score, details=details)
+        return (weights * scores).sum(-1), weights
 
     def embed(self, batch: GenotypeBatch) -> PerturbedCells:
         """Return the embeddings that the two pathways read."""

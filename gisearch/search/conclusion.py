@@ -15,7 +15,8 @@ from gisearch.search.figures import draw_figures
 from gisearch.search.folders import BEST_FOLDER, SPACE_FILE, SWEEP_FILE, write_runs
 from gisearch.search.pareto import FRONT_FOLDER, shown_cost
 from gisearch.search.results import SweepResults, load_results
-from gisearch.tracking.description import BestTrial, SweepQuestion, describe
+from gisearch.search.trial import trial_name
+from gisearch.tracking.description import BestTrial, SweepQuestion, describe, describe_model
 from gisearch.tracking.mlflow_tracker import SweepTracker
 from gisearch.training.checkpoint import BEST
 from gisearch.training.experiment import CONFIG_FILE
@@ -23,6 +24,7 @@ from gisearch.training.experiment import CONFIG_FILE
 LEADERBOARD = "leaderboard.csv"
 PREDICTIONS = "predictions.csv"
 PLOTS = "plots"
+MODEL_FOLDER = "model"
 
 
 def conclude(
@@ -50,27 +52,70 @@ def conclude(
         interrupted = True
     best = results.best
     counts = {status: results.count(status) for status in ("finished", "stopped_early", "failed", "reused")}
-    summary = {status: float(count) for status, count in counts.items()}
+    # The prefix gives them a section of their own among MLflow's charts.
+    summary = {f"trials/{status}": float(count) for status, count in counts.items()}
     page = describe(question)
     if best is not None and best.value is not None:
         summary["objective"] = best.value
         winner = BestTrial(best.facts.get("duplicate_of", best.number), best.value, dict(best.params))
+        registered = full is None and _register(results, dataset, tracker, question, winner, messages)
         outcome = ", ".join(
             f"{count} {status.replace('_', ' ')}" for status, count in counts.items() if count
         )
-        page = describe(question, winner, f"Trials: {outcome}.{_front_sentence(results)}")
+        page = describe(
+            question, winner, f"Trials: {outcome}.{_front_sentence(results)}", registered=registered
+        )
     if results.noise_ceiling is not None:
         summary["noise_ceiling"] = results.noise_ceiling
     closed = tracker.finish(
         "interrupted" if interrupted else "finished", summary, artifacts, description_markdown=page
     )
     if tracker.parent_run_id is not None:
-        write_runs(folder, tracker.parent_run_id, tracker.run_ids)
+        write_runs(folder, tracker.parent_run_id, tracker.run_ids, closed.model)
     if closed.message:
         messages.append(closed.message)
     if full is not None:
         raise full
     return messages
+
+
+def _register(
+    results: SweepResults,
+    dataset: Dataset,
+    tracker: SweepTracker,
+    question: SweepQuestion,
+    winner: BestTrial,
+    messages: list[str],
+) -> bool:
+    """Put the best model into the model registry, unless that is switched off; return whether it will be."""
+    if tracker.parent_run_id is None or not results.tracking.register:
+        return False
+    # Imports MLflow.
+    from gisearch.tracking.model_package import package_model
+    from gisearch.tracking.registration import Winner
+
+    source, target = results.folder / BEST_FOLDER, results.folder / BEST_FOLDER / MODEL_FOLDER
+    try:
+        has_std = _has_std(source / PREDICTIONS)
+        weights = package_model(source, target, dataset, has_std=has_std)
+    except (GisearchError, OSError) as error:
+        messages.append(f"the best model could not be registered in MLflow: {error}")
+        return False
+    tags = {
+        "gisearch.trial": trial_name(winner.number),
+        "gisearch.metric": question.metric,
+        "gisearch.objective": f"{winner.value:.6g}",
+        "gisearch.data": question.dataset.digest,
+    }
+    about = describe_model(question, winner, has_std=has_std)
+    tracker.register_model(winner.number, target, Winner(results.name, weights, about, winner.params, tags))
+    return True
+
+
+def _has_std(predictions: Path) -> bool:
+    """Return whether the predictions of the best model have a standard deviation."""
+    with predictions.open(newline="") as file:
+        return any(row["std"] for row in csv.DictReader(file))
 
 
 def _write(results: SweepResults, dataset: Dataset, messages: list[str]) -> dict[str, Path]:

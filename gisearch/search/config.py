@@ -85,9 +85,11 @@ class ResultsConfig:
 
     Attributes:
         dir: the folder that holds one folder per sweep or training run.
+        report: write the report, one HTML page, when a sweep ends.
     """
 
     dir: str = "results"
+    report: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

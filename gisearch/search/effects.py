@@ -24,6 +24,8 @@ class ValueEffect:
         label: the value, or the part of the range.
         trials: how many trials had it.
         median: their median objective.
+        low: the first quartile.
+        high: the third quartile.
         best: their best objective.
     """
 
@@ -31,6 +33,8 @@ class ValueEffect:
     trials: int
     median: float
     best: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,14 @@ def _effect(path: str, rows: Sequence[TrialRow], mode: str) -> ParameterEffect:
         groups.setdefault(label, []).append(float(row.value or 0.0))
     best = max if mode == "max" else min
     values = [
-        ValueEffect(label, len(group), float(np.median(group)), float(best(group)))
+        ValueEffect(
+            label,
+            len(group),
+            float(np.median(group)),
+            float(best(group)),
+            float(np.percentile(group, 25)),
+            float(np.percentile(group, 75)),
+        )
         for label, group in groups.items()
     ]
     values.sort(key=lambda value: value.median, reverse=mode == "max")

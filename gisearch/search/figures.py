@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from gisearch.search.effects import parameter_effects
 from gisearch.search.folders import BEST_FOLDER
@@ -14,6 +18,51 @@ from gisearch.search.results import SweepResults
 from gisearch.tracking import plots
 
 PREDICTIONS = "predictions.csv"
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the best model says about the validation split, in the split's order.
+
+    Attributes:
+        measured: [n]; 0 and 1 for a binary target.
+        score: predicted values, or the probability of class 1, [n].
+        std: predicted standard deviations, [n]; None for a model without.
+        label: the target in words.
+    """
+
+    measured: Floats
+    score: Floats
+    std: Floats | None
+    label: str
+
+    @property
+    def binary(self) -> bool:
+        """Whether the target is one of two classes."""
+        return set(self.measured) <= {0.0, 1.0}
+
+
+def read_predictions(results: SweepResults) -> Predictions | None:
+    """Read the best model's predictions; None where the sweep has left none."""
+    path = results.folder / BEST_FOLDER / PREDICTIONS
+    if not path.exists():
+        return None
+    with path.open(newline="") as file:
+        table = list(csv.DictReader(file))
+    if not table:
+        return None
+
+    def column(name: str) -> Floats:
+        return np.array([float(row[name]) for row in table])
+
+    return Predictions(
+        measured=column("measured"),
+        score=column("score"),
+        std=column("std") if table[0]["std"] else None,
+        label=str(results.facts.get("target", "target")).replace("_", " "),
+    )
 
 
 def draw_figures(results: SweepResults, folder: Path) -> list[Path]:
@@ -23,10 +72,25 @@ def draw_figures(results: SweepResults, folder: Path) -> list[Path]:
         results: the sweep.
         folder: where the PNG files go.
     """
+    figures = sweep_figures(results)
+    if figures:
+        folder.mkdir(exist_ok=True)
+    return [plots.save(figure, folder / f"{name}.png") for name, figure in figures.items()]
+
+
+def sweep_figures(
+    results: SweepResults, *, narrow: bool = False, measured_std: Floats | None = None
+) -> dict[str, Any]:
+    """Return everything that the results allow as matplotlib figures, by name.
+
+    Args:
+        results: the sweep.
+        narrow: whether what is wider than a phone is laid out downwards.
+        measured_std: standard deviations of the measurements in the predictions' order, where known.
+    """
     rows = [row for row in results.rows if row.value is not None and row.status != "reused"]
     if not rows:
-        return []
-    folder.mkdir(exist_ok=True)
+        return {}
     ceiling = results.noise_ceiling if results.metric == "val/pearson" else None
     metric, mode = results.metric, results.mode
     params = [{path: _plain(value) for path, value in row.params.items()} for row in rows]
@@ -43,9 +107,11 @@ def draw_figures(results: SweepResults, folder: Path) -> list[Path]:
     ]
     figures: dict[str, Any] = {}
     if curves:
-        figures["learning_curves"] = plots.learning_curves(curves, metric, mode, ceiling)
+        figures["learning_curves"] = plots.learning_curves(curves, metric, mode, ceiling, narrow=narrow)
     if len(rows) > 1:
-        figures["parallel_coordinates"] = plots.parallel_coordinates(params, values, metric, mode)
+        figures["parallel_coordinates"] = plots.parallel_coordinates(
+            params, values, metric, mode, down=narrow
+        )
         stopped = [row.status == "stopped_early" for row in rows]
         figures["choice_effects"] = plots.choice_effects(params, values, metric, mode, stopped)
         explained = {effect.path: effect.explained for effect in parameter_effects(results)}
@@ -53,12 +119,12 @@ def draw_figures(results: SweepResults, folder: Path) -> list[Path]:
         if total > 0:
             shares = {path: share / total for path, share in explained.items()}
             figures["parameter_importance"] = plots.parameter_importance(shares, metric)
-    figures |= _pareto_figure(results, ceiling)
-    figures |= _prediction_figure(results)
-    return [_save(figure, folder / f"{name}.png") for name, figure in figures.items()]
+    figures |= _pareto_figure(results, ceiling, narrow)
+    figures |= _prediction_figures(results, narrow, measured_std)
+    return figures
 
 
-def _pareto_figure(results: SweepResults, ceiling: float | None) -> Mapping[str, Any]:
+def _pareto_figure(results: SweepResults, ceiling: float | None, narrow: bool) -> Mapping[str, Any]:
     if results.cost is None:
         return {}
     front = {row.number for row in results.front}
@@ -67,35 +133,39 @@ def _pareto_figure(results: SweepResults, ceiling: float | None) -> Mapping[str,
         for row in results.rows
         if row.value is not None and row.cost is not None and row.status == "finished"
     ]
-    figure = plots.score_against_cost(points, results.metric, results.mode, results.cost, ceiling)
-    return {"pareto_front": figure} if points else {}
-
-
-def _prediction_figure(results: SweepResults) -> Mapping[str, Any]:
-    path = results.folder / BEST_FOLDER / PREDICTIONS
-    if not path.exists():
+    if not points:
         return {}
-    with path.open(newline="") as file:
-        table = list(csv.DictReader(file))
-    measured = [float(row["measured"]) for row in table]
-    score = [float(row["score"]) for row in table]
-    label = str(results.facts.get("target", "target")).replace("_", " ")
-    if set(measured) <= {0.0, 1.0}:
-        return {"score_by_class": plots.score_distribution_by_class(measured, score, label=label)}
-    std = [float(row["std"]) for row in table] if table and table[0]["std"] else None
+    size = {"size": (4.8, 4.4)} if narrow else {}
+    figure = plots.score_against_cost(points, results.metric, results.mode, results.cost, ceiling, **size)
+    return {"pareto_front": figure}
+
+
+def _prediction_figures(
+    results: SweepResults, narrow: bool, measured_std: Floats | None
+) -> Mapping[str, Any]:
+    found = read_predictions(results)
+    if found is None:
+        return {}
+    measured, score, label = found.measured, found.score, found.label
+    if found.binary:
+        return {
+            "score_by_class": plots.score_distribution_by_class(measured, score, label=label, down=narrow),
+            "reliability": plots.reliability(measured, score, label=label),
+        }
     best = results.best
-    text = "" if best is None else f"{results.metric} = {best.value:.3f}"
-    found = {
-        "predicted_against_true": plots.predicted_against_true(measured, score, text, label=label, std=std)
+    figures = {
+        "predicted_against_true": plots.predicted_against_true(
+            measured,
+            score,
+            "" if best is None else f"{results.metric} = {best.value:.3f}",
+            label=label,
+            std=found.std,
+            measured_std=measured_std,
+        )
     }
-    if std is not None:
-        found["interval_coverage"] = plots.interval_coverage(measured, score, std)
-    return found
-
-
-def _save(figure: Any, path: Path) -> Path:
-    plots.save(figure, path)
-    return path
+    if found.std is not None:
+        figures["interval_coverage"] = plots.interval_coverage(measured, score, found.std)
+    return figures
 
 
 def _plain(value: Any) -> str | int | float | bool | None:

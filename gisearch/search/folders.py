@@ -48,17 +48,19 @@ def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
 
 
 def read_runs(folder: Path) -> dict[str, Any]:
-    """Return the sweep's MLflow runs: ``parent`` and ``children`` by trial number."""
+    """Return a sweep's MLflow runs: ``parent``, ``children`` by trial number, the registered ``model``."""
     try:
         runs = json.loads((folder / RUNS_FILE).read_text())
     except (OSError, ValueError):
-        return {"parent": None, "children": {}}
-    return {"parent": runs.get("parent"), "children": dict(runs.get("children", {}))}
+        runs = {}
+    return {"parent": runs.get("parent"), "model": runs.get("model"), "children": runs.get("children") or {}}
 
 
-def write_runs(folder: Path, parent: str | None, children: Mapping[int, str]) -> None:
-    """Write which MLflow run belongs to which trial."""
-    runs = {"parent": parent, "children": children}
+def write_runs(
+    folder: Path, parent: str | None, children: Mapping[int, str], model: str | None = None
+) -> None:
+    """Write which MLflow run belongs to which trial, and the address of the registered model."""
+    runs = {"parent": parent, "model": model, "children": children}
     write_whole(folder / RUNS_FILE, json.dumps(runs, indent=1))
 
 

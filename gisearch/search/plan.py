@@ -18,7 +18,7 @@ from gisearch.search.covering import covering_assignments
 from gisearch.search.model_options import MODEL, compose_models
 from gisearch.search.population import population_problem, with_population
 from gisearch.search.space import Assignment, SearchSpace, canonical
-from gisearch.search.space_file import SpaceFile
+from gisearch.search.space_file import SEED, SpaceFile
 from gisearch.training.experiment import ExperimentConfig
 
 
@@ -47,13 +47,13 @@ class SweepPlan:
     overrides: tuple[str, ...]
 
     def configure(self, assignment: Mapping[str, Any], seed: int | None = None) -> ExperimentConfig:
-        """Return the experiment of one trial.
+        """Return the experiment of one trial; where the values hold a seed, it has that one.
 
         Raises:
             ConfigError: the values do not fit together.
         """
         values = assign(to_plain(self.experiments[self.model_of(assignment)]), assignment)
-        if seed is not None:
+        if seed is not None and SEED not in assignment:
             values["seed"] = seed
         return build(ExperimentConfig, values)
 
@@ -61,8 +61,19 @@ class SweepPlan:
         """Return the name of a trial's model."""
         return str(assignment.get(MODEL, self.config.model.name))
 
+    @property
+    def draws_nothing(self) -> bool:
+        """Whether every trial is a named baseline, as in a comparison."""
+        search = self.config.search
+        return len(self.baselines) >= search.trials and not search.exhaustive and search.scheduler != "pbt"
+
     def covering(self) -> Iterator[Assignment]:
-        """Yield configurations in which, within every model, every value meets every other that it can."""
+        """Yield configurations in which, within every model, every value meets every other that it can.
+
+        None where nothing is drawn: the baselines are all that there is.
+        """
+        if self.draws_nothing:
+            return
         if MODEL not in _paths(self.space):
             yield from covering_assignments(self.space)
             return
@@ -128,8 +139,9 @@ def plan_sweep(path: Path, overrides: Sequence[str] = ()) -> SweepPlan:
         notes=tuple(notes),
         overrides=tuple(overrides),
     )
-    _check_combinations(plan, file)
     baselines, more = _baselines(file, plan, pinned)
+    plan = replace(plan, baselines=baselines)
+    _check_combinations(plan, file)
     notes += more + objective_notes
     if problem := population_problem(config, space):
         raise file.fail(("search", "scheduler"), problem)
@@ -143,11 +155,16 @@ def plan_sweep(path: Path, overrides: Sequence[str] = ()) -> SweepPlan:
                     parameter.path, "search.exhaustive needs a finite space; give the range a step"
                 )
         notes.append(f"exhaustive: every one of the {size:,} configurations is evaluated once")
-    elif size is not None and size <= config.search.trials and config.search.scheduler != "pbt":
+    elif (
+        size is not None
+        and size <= config.search.trials
+        and config.search.scheduler != "pbt"
+        and not plan.draws_nothing
+    ):
         notes.append(
             f"the space holds only {size} configurations: search.exhaustive=true would evaluate each once"
         )
-    return SweepPlan(**{**vars(plan), "config": config, "baselines": baselines, "notes": tuple(notes)})
+    return replace(plan, config=config, notes=tuple(notes))
 
 
 def _without_early_stopping(config: SweepConfig) -> tuple[SweepConfig, list[str]]:
@@ -210,7 +227,7 @@ def _baselines(
         problem = plan.space.check_assignment(values)
         if problem:
             raise file.fail(place, f"baseline {i + 1}: {problem}")
-        baselines.append(_complete(plan.space, values, bases, plan.model_of(values)))
+        baselines.append(complete(plan.space, values, bases, plan.model_of(values)))
         try:
             plan.configure(baselines[-1])
         except ConfigError as error:
@@ -222,10 +239,17 @@ def _paths(space: SearchSpace) -> set[str]:
     return {p.path for p in space.parameters}
 
 
-def _complete(
-    space: SearchSpace, values: Assignment, bases: Mapping[str, Mapping[str, Any]], model: str
+def complete(
+    space: SearchSpace, values: Mapping[str, Any], bases: Mapping[str, Mapping[str, Any]], model: str
 ) -> Assignment:
-    """Fill what a baseline leaves open with its model's own values where the space has them."""
+    """Fill what a baseline leaves open with its model's own values where the space has them.
+
+    Args:
+        space: the search space.
+        values: the baseline; what does not exist beside its other values is dropped.
+        bases: the flattened experiment that trials vary, by model.
+        model: the baseline's model.
+    """
     base, complete = bases[model], Assignment()
     for parameter in space.parameters:
         if not space.is_active(parameter, complete):

@@ -17,7 +17,7 @@ from gisearch.config import to_plain
 from gisearch.search.cluster import WorkerNeeds
 from gisearch.search.config import SearchConfig
 from gisearch.search.effects import parameter_effects
-from gisearch.search.folders import BEST_FOLDER
+from gisearch.search.folders import BEST_FOLDER, read_runs
 from gisearch.search.model_options import MODEL
 from gisearch.search.pareto import FRONT_FOLDER, shown_cost
 from gisearch.search.plan import SweepPlan
@@ -143,9 +143,11 @@ def print_results(results: SweepResults, tracking: TrackingConfig, console: Cons
     if config.is_file():
         lines.append(f"Train it again: python -m gisearch.train --config {config}")
     # A name is looked up in the default results folder; elsewhere the sweep's own folder finds it.
-    own = results.folder if results.folder.parent.name != "results" else results.name
+    own = results.name if results.folder.parent == Path("results") else results.folder
     lines.append(f"Report: python -m gisearch.report {own}")
     if tracking.enabled:
+        if model := read_runs(results.folder)["model"]:
+            lines.append(f'Load it in Python: mlflow.pyfunc.load_model("{model}")')
         lines.append(f"Browse: {ui_command(tracking)}")
     console.print("\n" + "\n".join(lines), highlight=False, soft_wrap=True)
 

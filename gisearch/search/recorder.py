@@ -7,13 +7,14 @@ from pathlib import Path
 
 from gisearch.config import flatten, to_plain
 from gisearch.data.dataset import Dataset
+from gisearch.data.queries import GENE_COLUMNS
 from gisearch.search.folders import read_runs, write_runs
 from gisearch.search.ledger import Handout, Outcome
 from gisearch.search.observer import Observer
 from gisearch.search.pareto import measured_cost
 from gisearch.search.plan import SweepPlan
 from gisearch.search.trial import trial_name
-from gisearch.tracking.description import SweepQuestion, describe
+from gisearch.tracking.description import SweepQuestion, describe, describe_trial
 from gisearch.tracking.mlflow_tracker import SweepTracker
 from gisearch.tracking.provenance import collect_provenance
 from gisearch.tracking.records import DatasetRecord, Scalar, TrialEnd, TrialStart, TrialStatus
@@ -34,12 +35,15 @@ class Recorder(Observer):
         tracker: writes them.
         objective: what the search optimises.
         ended: trials that an earlier process finished, where the sweep's own curve goes on.
+        best: the best value among them.
     """
 
-    def __init__(self, tracker: SweepTracker, objective: Objective, ended: int = 0) -> None:
+    def __init__(
+        self, tracker: SweepTracker, objective: Objective, ended: int = 0, best: float | None = None
+    ) -> None:
         self.tracker, self.objective = tracker, objective
         self._best: dict[int, tuple[float, dict[str, float]]] = {}
-        self._ended = ended
+        self._ended, self._best_of_all = ended, best
 
     def on_start(self, handout: Handout, config: ExperimentConfig) -> None:
         """Open the trial's run."""
@@ -48,7 +52,13 @@ class Recorder(Observer):
             for path, value in {**flatten(to_plain(config)), **handout.assignment}.items()
         }
         self.tracker.start_trial(
-            TrialStart(handout.number, trial_name(handout.number), params, config_yaml(config))
+            TrialStart(
+                handout.number,
+                trial_name(handout.number),
+                params,
+                config_yaml(config),
+                describe_trial(self.tracker.directory.name, {key: params[key] for key in handout.assignment}),
+            )
         )
 
     def on_epoch(self, number: int, epoch: int, best: float, metrics: Mapping[str, float]) -> None:
@@ -81,7 +91,9 @@ class Recorder(Observer):
         self.tracker.end_trial(TrialEnd(number, _STATUS[outcome.status], outcome.reason, summary, tags))
         self._ended += 1
         if outcome.value is not None:
-            self.tracker.log_metrics(None, self._ended, {"objective": outcome.value})
+            if self._best_of_all is None or self.objective.better(outcome.value, self._best_of_all):
+                self._best_of_all = outcome.value
+            self.tracker.log_metrics(None, self._ended, {"objective": self._best_of_all})
 
     def _cost(self, outcome: Outcome) -> float | None:
         cost = self.objective.cost
@@ -108,6 +120,7 @@ def sweep_question(folder: Path, plan: SweepPlan, dataset: Dataset, objective: O
                 "genotypes": len(dataset.genotypes),
                 **{part: len(dataset.split.part(part)) for part in ("train", "val", "test")},
             },
+            columns={**dict.fromkeys(GENE_COLUMNS, "string"), dataset.target.name: "double"},
         ),
         command=["python", "-m", "gisearch.sweep", plan.source, *plan.overrides],
         resume_command=["python", "-m", "gisearch.sweep", "--resume", folder.name],

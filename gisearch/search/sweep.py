@@ -128,8 +128,10 @@ def _search(
     metric = objective.metric if search.scheduler == "pbt" else None
     supervisor = Supervisor(search, judge, budget, leaving, metric=metric)
     done = sum("outcome" in trial.user_attrs for trial in earlier)
+    best = load_results(folder).best
+    recorder = Recorder(tracker, objective, done, None if best is None else best.value)
     view = ProgressView(console, objective, _total(plan), done, tracker.notice)
-    observers = [budget, Recorder(tracker, objective, done), view, Housekeeper(folder, plan, study)]
+    observers = [budget, recorder, view, Housekeeper(folder, plan, study)]
     searcher = LedgerSearcher(plan, ledger, folder, observers, supervisor, session.groups)
     with view, suppress(DiskFullError):
         run_trials(searcher, session)

@@ -27,12 +27,14 @@ class TrackingConfig:
             ``MLFLOW_TRACKING_URI``, else the file ``mlflow.db`` in the working directory.
         experiment: the MLflow experiment that holds the sweep's runs.
         timeout: seconds to wait for an answer of a tracking server.
+        register: put the best model into MLflow's model registry when a sweep ends.
     """
 
     enabled: bool = True
     uri: Annotated[str, Field(min_length=1)] | None = None
     experiment: Annotated[str, Field(min_length=1, max_length=500)] = "gisearch"
     timeout: Annotated[float, Field(gt=0.0, le=300.0)] = 5.0
+    register: bool = True
 
 
 def resolve_uri(config: TrackingConfig, directory: Path | None = None) -> str:

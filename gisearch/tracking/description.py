@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gisearch.tracking.records import DatasetRecord, Scalar
+from gisearch.tracking.registration import ALIAS, MODEL_TAG
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,40 @@ class BestTrial:
     params: Mapping[str, Scalar]
 
 
-def describe(sweep: SweepQuestion, best: BestTrial | None = None, outcome: str = "") -> str:
+def describe_trial(sweep: str, params: Mapping[str, Scalar]) -> str:
+    """Return the page of a trial: its searched parameters, and how to train it again."""
+    return "\n\n".join(
+        [
+            f"**A trial of the sweep {sweep}**",
+            _table([(key, _shown(value)) for key, value in params.items()]),
+            "Train it again from its file under *Artifacts*:\n\n" + _block((*_TRAIN[:-1], "config.yaml")),
+        ]
+    )
+
+
+def describe_model(sweep: SweepQuestion, best: BestTrial, *, has_std: bool) -> str:
+    """Return the page of the winner's registered version."""
+    scores = "`score` and `std`" if has_std else "`score`"
+    return "\n\n".join(
+        [
+            f"**{sweep.metric} {best.value:.4g}, trial {best.number}**",
+            f"Genes in (`gene1`, `gene2`, `gene3`), {scores} out; trained on {sweep.dataset.name}, digest "
+            f"`{sweep.dataset.digest}`. It needs the package gisearch, but not the data.",
+            _table([(key, _shown(value)) for key, value in best.params.items()]),
+        ]
+    )
+
+
+def describe(
+    sweep: SweepQuestion, best: BestTrial | None = None, outcome: str = "", *, registered: bool = False
+) -> str:
     """Return the page of a sweep.
 
     Args:
         sweep: what it is for.
         best: the winner so far; its configuration becomes a table.
         outcome: one sentence, for example ``40 trials in 2 min 11 s, 21 of them stopped early.``
+        registered: whether the winner is in the model registry.
     """
     parts = [f"**{sweep.question}**"]
     if outcome:
@@ -69,6 +97,8 @@ def describe(sweep: SweepQuestion, best: BestTrial | None = None, outcome: str =
         parts.append(f"**Best: trial {best.number}, {sweep.metric} {best.value:.4g}**{ceiling}")
         parts.append(_table([(key, _shown(value)) for key, value in best.params.items()]))
         parts.append("Train it again from its file under *Artifacts*:\n\n" + _block(_TRAIN))
+        if registered:
+            parts.append(f"Score genotypes with it; the tag `{MODEL_TAG}` is its address:\n\n{_LOAD}")
     parts.append("**Set-up**\n\n" + _list(_setup(sweep)))
     parts.append("**Searched**\n\n" + _list([(f"`{key}`", text) for key, text in sweep.dimensions.items()]))
     parts.append("**The same sweep again**\n\n" + _block(sweep.command))
@@ -77,6 +107,11 @@ def describe(sweep: SweepQuestion, best: BestTrial | None = None, outcome: str =
     return "\n\n".join(parts)
 
 
+_LOAD = f"""\
+```python
+model = mlflow.pyfunc.load_model("models:/...@{ALIAS}")
+model.predict(pandas.DataFrame({{"gene1": ["YAL001C"], "gene2": ["YBR020W"]}}))
+```"""
 _TRAIN = ("python", "-m", "gisearch.train", "--config", "best/config.yaml")
 
 

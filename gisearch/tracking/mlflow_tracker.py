@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,15 +10,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gisearch.errors import TrackingError
+from gisearch.tracking.dataset_inputs import describe_parts
 from gisearch.tracking.operations import (
     Operation,
     Runs,
     RunWriter,
+    artifact,
     clean_params,
     clean_tags,
     encode_metrics,
+    kept_path,
 )
-from gisearch.tracking.parent_run import create_parent, reopen_parent
+from gisearch.tracking.parent_run import create_parent, origin_tags, reopen_parent
 from gisearch.tracking.records import (
     RUN_STATUS,
     DatasetRecord,
@@ -28,7 +32,8 @@ from gisearch.tracking.records import (
     TrialStart,
 )
 from gisearch.tracking.redact import redact_text, redact_yaml
-from gisearch.tracking.saved_view import save_view, view_address
+from gisearch.tracking.registration import Winner
+from gisearch.tracking.saved_view import save_view, view_address, with_links
 from gisearch.tracking.spool import SPOOL_NAME, Spool, read_spool
 from gisearch.tracking.store import NOTE_TAG, STATUS_TAG, Store
 from gisearch.tracking.store_check import short_reason
@@ -59,6 +64,10 @@ class SweepTracker:
         self._on_run = on_run
         self._runs: Runs | None = None
         self._writer: BackgroundWriter | None = None
+        self._run_writer: RunWriter | None = None
+        self._model: Operation | None = None
+        self._trial_tags: dict[str, str] = {}
+        self._datasets: list[dict[str, str]] = []
         self._open: set[int] = set()
         self._spool_path = directory / SPOOL_NAME
 
@@ -93,11 +102,12 @@ class SweepTracker:
         """
         if self._store is None:
             return
-        note = {NOTE_TAG: _limit(redact_text(description_markdown))}
         known: dict[int, str] = {}
         try:
             if parent_run_id is None:
-                parent_run_id = create_parent(self._store, name, params, {**tags, **note}, dataset)
+                parent_run_id = create_parent(self._store, name, params, tags, dataset)
+                note = self._note(parent_run_id, description_markdown)
+                self._store.client.set_tag(parent_run_id, NOTE_TAG, note)
             else:
                 known = reopen_parent(self._store, parent_run_id, tags)
             save_view(self._store, parent_run_id, searched, maximise=mode == "max")
@@ -109,8 +119,11 @@ class SweepTracker:
                 f"set tracking.uri to another store, or set tracking.enabled=false."
             ) from None
         self._runs = Runs(parent_run_id, {**known, **(children or {})})
+        self._trial_tags = clean_tags(origin_tags(tags))
+        self._datasets = [] if dataset is None else describe_parts(dataset)
+        self._run_writer = RunWriter(self._store, self._runs, self.directory)
         self._writer = BackgroundWriter(
-            RunWriter(self._store, self._runs, self.directory),
+            self._run_writer,
             Spool(self._spool_path, parent_run_id, self._store.experiment, self._store.address),
             backlog=read_spool(self._spool_path)[1] if self._spool_path.exists() else None,
             on_run=self._on_run,
@@ -119,10 +132,18 @@ class SweepTracker:
     def start_trial(self, trial: TrialStart) -> None:
         """Open a trial's run; the run of an earlier attempt at the same trial goes on."""
         self._open.add(trial.number)
+        tags = dict(self._trial_tags)
+        if trial.description:
+            tags[NOTE_TAG] = _limit(redact_text(trial.description))
         self._submit(
             "start",
             trial.number,
-            {"name": trial.name, "params": clean_params(trial.params), "tags": {}},
+            {
+                "name": trial.name,
+                "params": clean_params(trial.params),
+                "tags": tags,
+                "datasets": self._datasets,
+            },
         )
         self._submit("text", trial.number, {"path": "config.yaml", "text": redact_yaml(trial.config_yaml)})
 
@@ -156,6 +177,25 @@ class SweepTracker:
             {"status": RUN_STATUS[end.status], "tags": clean_tags(tags), "summary": encode_metrics(summary)},
         )
 
+    def register_model(self, number: int, package: Path, winner: Winner) -> None:
+        """Have :meth:`finish` register the winner's model, unless it is registered already.
+
+        Args:
+            number: the winner's trial number.
+            package: its folder, from :func:`gisearch.tracking.model_package.package_model`.
+            winner: what to say about it.
+        """
+        payload = {
+            "local": kept_path(package, self.directory),
+            "winner": {
+                **dataclasses.asdict(winner),
+                "description": redact_text(winner.description),
+                "params": clean_params(winner.params),
+                "tags": clean_tags(winner.tags),
+            },
+        }
+        self._model = Operation("model", number, payload)
+
     def finish(
         self,
         status: SweepStatus,
@@ -178,17 +218,21 @@ class SweepTracker:
         Returns:
             What became of the writes; ``message`` says what to do where some are still to be uploaded.
         """
-        if self._writer is None or self._store is None:
+        if self._writer is None or self._store is None or self._run_writer is None:
             return TrackingReport()
         for number in sorted(self._open):
             self.end_trial(TrialEnd(number, "interrupted", "the sweep ended before this trial"))
         for path, local in artifacts.items():
-            self._submit_artifact(path, local)
+            if self._writer is not None:
+                self._writer.submit(artifact(path, local, self.directory))
         tags: dict[str, str] = {STATUS_TAG: status}
         if description_markdown is not None:
-            tags[NOTE_TAG] = _limit(redact_text(description_markdown))
+            tags[NOTE_TAG] = self._note(self._run_writer.runs.parent, description_markdown)
         payload = {"status": RUN_STATUS[status], "tags": tags, "summary": encode_metrics(summary)}
         self._submit("end", None, payload)
+        if self._model is not None:
+            # Last: where there is no model registry, everything else has been written.
+            self._writer.submit(self._model)
         kept = self._writer.close(timeout) + self._writer.set_aside
         message = ""
         if kept:
@@ -207,6 +251,7 @@ class SweepTracker:
             rejected=tuple(self._writer.rejected),
             spool=self._spool_path if kept else None,
             message=message,
+            model=self._run_writer.model,
         )
 
     @property
@@ -245,19 +290,13 @@ class SweepTracker:
             f"{self._writer.pending} writes wait, the sweep goes on"
         )
 
+    def _note(self, parent_run_id: str, markdown: str) -> str:
+        assert self._store is not None
+        return _limit(with_links(self._store, parent_run_id, redact_text(markdown)))
+
     def _submit(self, kind: str, number: int | None, payload: dict[str, Any]) -> None:
         if self._writer is not None:
             self._writer.submit(Operation(kind, number, payload))
-
-    def _submit_artifact(self, path: str, local: Path) -> None:
-        if local.suffix in (".yaml", ".yml") and local.is_file():
-            self._submit("text", None, {"path": path, "text": redact_yaml(local.read_text(encoding="utf-8"))})
-            return
-        absolute = local.resolve()
-        root = self.directory.resolve()
-        # Relative where possible: the sweep's folder may be moved before its spool is uploaded.
-        kept = absolute.relative_to(root) if absolute.is_relative_to(root) else absolute
-        self._submit("file", None, {"path": path, "local": str(kept)})
 
 
 def _limit(note: str) -> str:

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gisearch.tracking.dataset_inputs import dataset_inputs
 from gisearch.tracking.records import Scalar
-from gisearch.tracking.redact import redact_text, redact_value
+from gisearch.tracking.redact import redact_text, redact_value, redact_yaml
+from gisearch.tracking.registration import Winner, register
 from gisearch.tracking.store import PARENT_TAG, STATUS_TAG, TRIAL_TAG, Store
 
 _BATCH = 100  # MLflow's limit for parameters and for tags; with metrics, ten times as many in all
@@ -33,7 +35,7 @@ class Operation:
     """One write.
 
     Attributes:
-        kind: ``start``, ``metrics``, ``tags``, ``text``, ``file`` or ``end``.
+        kind: ``start``, ``metrics``, ``tags``, ``text``, ``file``, ``model`` or ``end``.
         number: the trial's number; None for the parent run.
         payload: what to write, JSON values only.
         time: when it happened, milliseconds since 1970.
@@ -114,11 +116,15 @@ class RunWriter:
         store: the open store.
         runs: the sweep's runs; trials created here are added.
         directory: what the relative paths of files refer to.
+
+    Attributes:
+        model: the address of the model that was registered last; None where none was.
     """
 
     def __init__(self, store: Store, runs: Runs, directory: Path) -> None:
         self.store = store
         self.runs = runs
+        self.model: str | None = None
         self._directory = directory
         # Per trial and metric the last step written: a trial that goes on from a checkpoint reports
         # some epochs again, and they belong in its curve once.
@@ -164,6 +170,10 @@ class RunWriter:
             elif operation.kind == "file":
                 folder = str(Path(payload["path"]).parent)
                 self._log_file(run_id, self._directory / payload["local"], Path(payload["path"]).name, folder)
+            elif operation.kind == "model":
+                package = self._directory / payload["local"]
+                winner = Winner(**payload["winner"])
+                self.model = register(self.store, self.runs.parent, run_id, package, winner)
             elif operation.kind == "end":
                 self.store.client.set_terminated(run_id, payload["status"], operation.time)
                 self._last_step.pop(number, None)
@@ -192,6 +202,8 @@ class RunWriter:
                 client.delete_tag(run_id, _FAILURE_TAG)
             self._load_steps(number, run_id, run.data.metrics)
         self.runs.add(number, run_id)
+        if payload.get("datasets"):
+            client.log_inputs(run_id, dataset_inputs(payload["datasets"]))
         # MLflow's parameters are write-once.
         batch.params |= {key: value for key, value in payload["params"].items() if key not in known}
 
@@ -261,6 +273,26 @@ def clean_tags(tags: Mapping[str, str | None]) -> dict[str, str]:
         for key, value in tags.items()
         if value is not None
     }
+
+
+def artifact(path: str, local: Path, directory: Path) -> Operation:
+    """Return the write of a local file to the parent run; of YAML with its secrets masked.
+
+    Args:
+        path: where among the run's artifacts.
+        local: the file.
+        directory: what the writer's paths are relative to.
+    """
+    if local.suffix in (".yaml", ".yml") and local.is_file():
+        text = redact_yaml(local.read_text(encoding="utf-8"))
+        return Operation("text", None, {"path": path, "text": text})
+    return Operation("file", None, {"path": path, "local": kept_path(local, directory)})
+
+
+def kept_path(local: Path, directory: Path) -> str:
+    """Return a path relative to the sweep's folder, which may be moved before its spool is uploaded."""
+    absolute, root = local.resolve(), directory.resolve()
+    return str(absolute.relative_to(root) if absolute.is_relative_to(root) else absolute)
 
 
 def encode_metrics(metrics: Mapping[str, float]) -> dict[str, float | str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import getpass
-import json
+import itertools
 from collections.abc import Mapping
+from contextlib import suppress
 
 from gisearch.errors import TrackingError
+from gisearch.tracking.dataset_inputs import dataset_inputs, describe_parts
 from gisearch.tracking.operations import clean_params, clean_tags
 from gisearch.tracking.records import DatasetRecord, Scalar
-from gisearch.tracking.redact import redact_text
 from gisearch.tracking.store import STATUS_TAG, Store
 
 
@@ -21,28 +22,16 @@ def create_parent(
     dataset: DatasetRecord | None,
 ) -> str:
     """Create a sweep's parent run and return its id. Raises whatever MLflow raises."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+    from mlflow.entities import Param
 
     client = store.client
-    source = {
-        "mlflow.source.type": "LOCAL",
-        "mlflow.source.name": tags.get("command"),
-        "mlflow.source.git.commit": tags.get("git.commit"),
-    }
-    plain = clean_tags({STATUS_TAG: "running", **_user(), **source, **tags})
+    plain = clean_tags({STATUS_TAG: "running", **origin_tags(tags), **tags})
     run_id: str = client.create_run(store.experiment_id, tags=plain, run_name=name).info.run_id
     rows = [Param(key, value) for key, value in clean_params(params).items()]
     for first in range(0, len(rows), 100):
         client.log_batch(run_id, params=rows[first : first + 100])
     if dataset is not None:
-        entity = Dataset(
-            name=dataset.name,
-            digest=dataset.digest[:36],
-            source_type="code",
-            source=json.dumps({"tags": {"gisearch.source": redact_text(dataset.source)}}),
-            profile=json.dumps(dict(dataset.profile)),
-        )
-        client.log_inputs(run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", "sweep")])])
+        client.log_inputs(run_id, dataset_inputs(describe_parts(dataset)))
     return run_id
 
 
@@ -88,8 +77,21 @@ def reopen_parent(store: Store, run_id: str, tags: Mapping[str, str]) -> dict[in
     return {number: child.info.run_id for number, child in children.items()}
 
 
-def _user() -> dict[str, str]:
-    try:
-        return {"mlflow.user": getpass.getuser()}
-    except (KeyError, OSError):  # a container without an entry for this user
-        return {}
+def _program(command: str | None) -> str | None:
+    """Return a command without its overrides: MLflow shows what follows the last slash."""
+    if command is None:
+        return None
+    return " ".join(itertools.takewhile(lambda word: "=" not in word, command.split()))
+
+
+def origin_tags(tags: Mapping[str, str]) -> dict[str, str | None]:
+    """Return what MLflow's tables show as a run's user and source, from the provenance in ``tags``."""
+    origin = {
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.name": _program(tags.get("command")),
+        "mlflow.source.git.commit": tags.get("git.commit"),
+    }
+    # A container may have no entry for this user.
+    with suppress(KeyError, OSError):
+        origin["mlflow.user"] = getpass.getuser()
+    return origin

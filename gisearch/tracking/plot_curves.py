@@ -47,6 +47,8 @@ def learning_curves(
     metric: str,
     mode: Literal["min", "max"],
     noise_ceiling: float | None = None,
+    *,
+    narrow: bool = False,
 ) -> Any:
     """Draw every trial's curve, the best one emphasised, early stops and failures marked.
 
@@ -55,12 +57,13 @@ def learning_curves(
         metric: the metric's name.
         mode: whether a higher or a lower value is better.
         noise_ceiling: the best value that any model can reach, drawn as a line.
+        narrow: whether it is for a narrow page.
 
     Returns:
         A matplotlib figure.
     """
     with style():
-        figure = new_figure(7.4, 4.4)
+        figure = new_figure(4.8, 4.2) if narrow else new_figure(7.4, 4.4)
         drawn = [curve for curve in curves if np.isfinite(np.asarray(curve.values, float)).any()]
         if not drawn:
             note_nothing(figure, "No trial has reported this metric yet.")
@@ -100,7 +103,7 @@ def learning_curves(
         axes.set_ylabel(metric)
         light_grid(axes)
         stopped = sum(curve.status == "stopped_early" for curve in curves)
-        _legend(axes, {curve.status for curve in drawn if curve is not best})
+        _legend(axes, {curve.status for curve in drawn if curve is not best}, 2 if narrow else 4)
         share = (
             ""
             if noise_ceiling is None or mode == "min"
@@ -108,8 +111,9 @@ def learning_curves(
         )
         epochs = sum(len(curve.steps) for curve in curves)
         saved = 1 - epochs / max(1, len(curves) * max(len(curve.steps) for curve in curves))
+        were = "trial was" if stopped == 1 else "trials were"
         detail = (
-            f"{stopped} trials were stopped early, which saved {saved:.0%} of the epochs.{share}"
+            f"{stopped} {were} stopped early, which saved {saved:.0%} of the epochs.{share}"
             if stopped
             else f"One line per trial.{share}"
         )
@@ -160,7 +164,7 @@ def _limit(axes: Any, values: Any, ceiling: float | None, mode: str) -> None:
     axes.set_ylim(low - margin, high + margin)
 
 
-def _legend(axes: Any, statuses: set[TrialStatus]) -> None:
+def _legend(axes: Any, statuses: set[TrialStatus], columns: int) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
@@ -181,7 +185,7 @@ def _legend(axes: Any, statuses: set[TrialStatus]) -> None:
         handles=handles,
         loc="upper center",
         bbox_to_anchor=(0.5, -0.13),
-        ncols=4,
+        ncols=columns,
         handlelength=1.6,
         columnspacing=1.6,
     )

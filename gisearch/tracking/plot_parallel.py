@@ -14,7 +14,12 @@ from gisearch.tracking.records import Scalar
 
 
 def parallel_coordinates(
-    params: Sequence[Mapping[str, Scalar]], values: Sequence[float], metric: str, mode: Literal["min", "max"]
+    params: Sequence[Mapping[str, Scalar]],
+    values: Sequence[float],
+    metric: str,
+    mode: Literal["min", "max"],
+    *,
+    down: bool = False,
 ) -> Any:
     """Draw one line per trial through its parameters to its result.
 
@@ -26,6 +31,7 @@ def parallel_coordinates(
         values: per trial its objective; NaN where it has none.
         metric: the objective's name.
         mode: whether a higher or a lower value is better.
+        down: whether the axes lie below each other, the result's last, for a narrow page.
 
     Returns:
         A matplotlib figure.
@@ -42,10 +48,14 @@ def parallel_coordinates(
             build_axis(name, [p.get(name) for p, _ in kept], [name in p for p, _ in kept]) for name in names
         ]
         results = np.array([v for _, v in kept])
-        figure = new_figure(max(7.2, 1.55 * (len(names) + 1) + 1.2), 5.2)
+        across = (max(7.2, 1.55 * (len(names) + 1) + 1.2), 5.2)
+        figure = new_figure(*((4.8, 0.62 * (len(names) + 2)) if down else across))
         axes = figure.add_subplot()
-        _draw_lines(axes, axes_list, results, mode)
-        _draw_axes(axes, axes_list, results, metric)
+        _draw_lines(axes, axes_list, results, mode, down)
+        if down:
+            _draw_rows(axes, axes_list, results, metric)
+        else:
+            _draw_axes(axes, axes_list, results, metric)
         best = int(np.argmax(results) if mode == "max" else np.argmin(results))
         short = short_names(names)
         shown = ", ".join(f"{short[name]} {plain(value)}" for name, value in kept[best][0].items())
@@ -57,7 +67,7 @@ def parallel_coordinates(
         return figure
 
 
-def _draw_lines(axes: Any, columns: Sequence[Axis], results: Any, mode: str) -> None:
+def _draw_lines(axes: Any, columns: Sequence[Axis], results: Any, mode: str, down: bool) -> None:
     import matplotlib as mpl
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
@@ -75,6 +85,8 @@ def _draw_lines(axes: Any, columns: Sequence[Axis], results: Any, mode: str) -> 
         for x, (left, right) in enumerate(pairwise(heights)):
             vertices += [(x + 0.45, left), (x + 0.55, right), (x + 1.0, right)]
             codes += [Path.CURVE4] * 3
+        if down:
+            vertices = [(height, -x) for x, height in vertices]
         is_best = trial == order[-1]
         axes.add_patch(
             PathPatch(
@@ -89,10 +101,7 @@ def _draw_lines(axes: Any, columns: Sequence[Axis], results: Any, mode: str) -> 
 
 
 def _draw_axes(axes: Any, columns: Sequence[Axis], results: Any, metric: str) -> None:
-    low, high = float(results.min()), float(results.max())
-    result_ticks = [
-        (0.12 + 0.88 * part, number(low + part * (high - low))) for part in (0, 0.25, 0.5, 0.75, 1)
-    ]
+    result_ticks = _result_ticks(results)
     short = short_names([column.name for column in columns])
     for x, column in enumerate([*columns, None]):
         ticks = result_ticks if column is None else column.ticks
@@ -120,3 +129,50 @@ def _draw_axes(axes: Any, columns: Sequence[Axis], results: Any, metric: str) ->
     axes.set_xlim(-0.38, len(columns) + 0.4)
     axes.set_ylim(-0.05, 1.2)
     axes.set_axis_off()
+
+
+def _result_ticks(results: Any) -> list[tuple[float, str]]:
+    low, high = float(results.min()), float(results.max())
+    return [(0.12 + 0.88 * part, number(low + part * (high - low))) for part in (0, 0.25, 0.5, 0.75, 1)]
+
+
+def _draw_rows(axes: Any, rows: Sequence[Axis], results: Any, metric: str) -> None:
+    """Draw the axes as rows: the name above each, its ticks below."""
+    short = short_names([row.name for row in rows])
+    white = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 0.6}
+    for y, row in enumerate([*rows, None]):
+        ticks = _result_ticks(results) if row is None else _apart(row.ticks)
+        axes.plot([0.12, 1.0], [-y, -y], color=INK, linewidth=1.1, zorder=6)
+        for at, text in ticks:
+            off = row is not None and at == 0.0
+            colour = GREY if off else INK
+            axes.plot([at, at], [-y - 0.06, -y + 0.06], color=colour, linewidth=1.0, zorder=6)
+            axes.text(
+                at,
+                -y - 0.12,
+                text,
+                fontsize=8.5,
+                ha="right" if at > 0.97 else "left" if at < 0.02 else "center",
+                va="top",
+                style="italic" if off else "normal",
+                color=colour,
+                zorder=7,
+                bbox=white,
+            )
+        name = metric if row is None else short[row.name] + (" (log)" if row.log else "")
+        axes.text(
+            0.0, -y + 0.13, name, fontsize=9, fontweight="bold", ha="left", va="bottom", zorder=7, bbox=white
+        )
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_ylim(-len(rows) - 0.5, 0.5)
+    axes.set_axis_off()
+
+
+def _apart(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Return the ticks whose texts do not run into each other, both ends first."""
+    kept: list[tuple[float, str]] = []
+    ordered = sorted(ticks)
+    for tick in (ordered[0], ordered[-1], *ordered[1:-1]):
+        if all(abs(tick[0] - at) > 0.009 * (len(tick[1]) + len(text)) + 0.02 for at, text in kept):
+            kept.append(tick)
+    return kept

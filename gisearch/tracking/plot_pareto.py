@@ -53,6 +53,7 @@ def score_against_cost(
     mode: Literal["min", "max"],
     cost: Literal["seconds", "parameters"],
     noise_ceiling: float | None = None,
+    size: tuple[float, float] = (7.4, 4.8),
 ) -> Any:
     """Draw every trial's score over its cost, and the Pareto front as the best score within each cost.
 
@@ -65,12 +66,13 @@ def score_against_cost(
         mode: whether a higher or a lower score is better.
         cost: what is minimised.
         noise_ceiling: the best score that any model can reach, drawn as a line.
+        size: width and height in inches, for which the labels find their places.
 
     Returns:
         A matplotlib figure.
     """
     with style():
-        figure = new_figure(7.4, 4.8)
+        figure = new_figure(*size)
         front = sorted((point for point in points if point.on_front), key=lambda point: point.cost)
         if not front:
             note_nothing(figure, "No trial has finished yet.")

@@ -20,6 +20,7 @@ PURPLE, SKY = "#CC79A7", "#56B4E9"
 INK, GREY, PALE = "#222222", "#8A8A8A", "#E4E4E4"
 CYCLE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY)
 DPI = 150
+_CONCLUSION, _DETAIL = "conclusion", "detail"
 
 _STYLE = {
     "font.family": "sans-serif",
@@ -69,7 +70,7 @@ def titled(figure: Any, conclusion: str, detail: str = "") -> None:
     small = textwrap.wrap(detail, int(width * 14.2)) if detail else []
     # One block of text as the figure's title, so that the layout leaves room for it.
     height = figure.get_size_inches()[1]
-    figure.suptitle(
+    above = figure.suptitle(
         "\n".join(lines) + "\n" * len(small) if small else "\n".join(lines),
         x=0.012,
         ha="left",
@@ -77,9 +78,28 @@ def titled(figure: Any, conclusion: str, detail: str = "") -> None:
         fontweight="bold",
         linespacing=1.25,
     )
+    above.set_gid(_CONCLUSION)
+    above.set_label(conclusion)
     if small:
         top = 0.98 - len(lines) * 0.205 / height
-        figure.text(0.012, top, "\n".join(small), ha="left", va="top", fontsize=8.8, color="#5A5A5A")
+        below = figure.text(0.012, top, "\n".join(small), ha="left", va="top", fontsize=8.8, color="#5A5A5A")
+        below.set_gid(_DETAIL)
+        below.set_label(detail)
+
+
+def take_words(figure: Any) -> tuple[str, str]:
+    """Take what :func:`titled` wrote off a figure, for a page that writes it itself.
+
+    Returns:
+        The conclusion, and how to read the figure.
+    """
+    words = {_CONCLUSION: "", _DETAIL: ""}
+    for text in figure.texts:
+        if text.get_gid() in words:
+            words[text.get_gid()] = text.get_label()
+            text.set_text("")
+            text.set_in_layout(False)
+    return words[_CONCLUSION], words[_DETAIL]
 
 
 def light_grid(axes: Any, axis: str = "y") -> None:

@@ -108,9 +108,27 @@ def _cpu_model() -> str:
 
 
 def _gpus() -> str:
-    # Importing torch takes seconds; a process that has not done so uses no GPU.
+    # Importing torch takes seconds; the driver of a sweep, whose trials use the GPUs, has not done so.
     torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available():
-        return ""
-    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    if torch is None:
+        names = _driver_gpus()
+    elif torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    else:
+        names = []
     return ", ".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names))
+
+
+def _driver_gpus() -> list[str]:
+    """Return the names of the machine's NVIDIA GPUs, as the driver's own tool tells them."""
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()]

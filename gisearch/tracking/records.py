@@ -29,12 +29,14 @@ class TrialStart:
         name: what people call it, for example ``trial 007``.
         params: the flattened configuration, dotted path to value; inactive parameters left out.
         config_yaml: the whole configuration, as ``gisearch.train --config`` reads it.
+        description: Markdown, shown above its run.
     """
 
     number: int
     name: str
     params: Mapping[str, Scalar]
     config_yaml: str
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,16 @@ class DatasetRecord:
         name: for example ``demo`` or ``yeast``.
         digest: hash of its contents; MLflow keeps the first 36 characters.
         source: where it came from, without machine-specific paths.
-        profile: counts worth showing, for example ``{"genotypes": 11846, "genes": 6604}``.
+        profile: counts worth showing, for example ``{"genotypes": 11846, "genes": 6604}``; ``train`` and
+            ``val`` count the genotypes of these parts of the split.
+        columns: what a genotype has, name to one of MLflow's types, for example ``string`` or ``double``.
     """
 
     name: str
     digest: str
     source: str
     profile: Mapping[str, Scalar] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ class TrackingReport:
         rejected: operations that the store refused for good, one reason each.
         spool: the spool file, where it holds anything.
         message: one sentence for the user; empty when everything is in the store.
+        model: the address of the registered model, for ``mlflow.pyfunc.load_model``.
     """
 
     delivered: int = 0
@@ -91,3 +97,4 @@ class TrackingReport:
     rejected: tuple[str, ...] = ()
     spool: Path | None = None
     message: str = ""
+    model: str | None = None

@@ -52,5 +52,17 @@ def save_view(store: Store, parent_run_id: str, searched: Sequence[str], *, maxi
 def view_address(store: Store, parent_run_id: str) -> str:
     """Return the address of the saved page: on the tracking server, or on a local ``mlflow ui``."""
     server = redact_text(store.uri).rstrip("/") if is_server(store.uri) else _LOCAL_SERVER
+    return f"{server}/{_fragment(store, parent_run_id)}"
+
+
+def with_links(store: Store, parent_run_id: str, markdown: str) -> str:
+    """Return a sweep's description with links to the saved page behind its first paragraph."""
+    table = _fragment(store, parent_run_id)
+    links = f"[All trials, best first]({table}) · [their curves]({table}&compareRunsMode=CHART)"
+    first, _, rest = markdown.partition("\n\n")
+    return "\n\n".join(part for part in (first, links, rest) if part)
+
+
+def _fragment(store: Store, parent_run_id: str) -> str:
     query = f"workflowType=machine_learning&viewStateShareKey={parent_run_id}"
-    return f"{server}/#/experiments/{store.experiment_id}/runs?{query}"
+    return f"#/experiments/{store.experiment_id}/runs?{query}"

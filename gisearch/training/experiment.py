@@ -13,8 +13,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from gisearch.config import STRICT, build, flatten, to_plain
+from gisearch.data.cell_graph import CellGraph
 from gisearch.data.config import DataConfig
-from gisearch.data.dataset import Dataset
+from gisearch.data.dataset import Dataset, Target
 from gisearch.errors import CheckpointError, ConfigError, DataError
 from gisearch.files import write_whole
 from gisearch.models.base import Model
@@ -248,13 +249,27 @@ def load_trained(folder: Path, dataset: Dataset) -> TrainedModel:
             f"the data has changed since {folder} was trained: its hash is {dataset.digest()}, "
             f"expected {state.get('data')}."
         )
+    return restore(state, dataset.cell, dataset.target, folder)
+
+
+def restore(state: Mapping[str, Any], cell: CellGraph, target: Target, folder: Path) -> TrainedModel:
+    """Return the model of a checkpoint.
+
+    Args:
+        state: what the checkpoint holds.
+        cell: the cell graph that it was trained on.
+        target: the label that it was trained on.
+        folder: where the checkpoint lies, for messages.
+
+    Raises:
+        CheckpointError: its weights do not fit.
+    """
     config = build(ExperimentConfig, state["config"])
-    model = build_model(config, dataset)
+    model = config.model.build(cell, target)
     try:
         model.load_state_dict(state["model"])
     except RuntimeError as error:
         raise CheckpointError(
             f"the checkpoint in {folder} does not fit its configuration: {str(error).splitlines()[0]}."
         ) from None
-    scale = TargetScale(**state["scale"])
-    return TrainedModel(config, model, scale)
+    return TrainedModel(config, model, TargetScale(**state["scale"]))

@@ -22,8 +22,15 @@ from gisearch.search.study import STUDY_FILE, load_study
 from gisearch.training.checkpoint import LAST, CheckpointStore
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# An epoch of some hundredths of a second.
-SMALL = ("data=demo_tiny", "model.hidden_dim=16", "trainer.batch_size=8", "trainer.checkpoint_seconds=0")
+# An epoch of some hundredths of a second; at the end nothing that has tests of its own.
+SMALL = (
+    "data=demo_tiny",
+    "model.hidden_dim=16",
+    "trainer.batch_size=8",
+    "trainer.checkpoint_seconds=0",
+    "results.report=false",
+    "tracking.register=false",
+)
 ONE_RATE = """
 name: {name}
 base: [model=dango_gi, data=demo_tiny]

@@ -14,7 +14,7 @@ import pytest
 from gisearch.training.checkpoint import LAST, CheckpointStore
 from tests.faults.sweeps import Sweep
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
 EPOCHS = 24
 TWO_WORKERS = ("trainer.workers=2", f"trainer.max_epochs={EPOCHS}")
@@ -86,7 +86,7 @@ def test_a_killed_worker_and_a_killed_switchboard_cost_at_most_an_epoch(sweep: S
     assert code == 1, out + err
     assert "t0000 will be continued: its process died." in out
     assert "The sweep stops: the process that hands trials to their workers died." in out
-    assert "--resume sweep" in out
+    assert "--resume sweep" in out, out + err
     code, out, err = sweep.resume().end(timeout=240)
     assert code == 0, out + err
     first, second = sweep.trials
@@ -106,7 +106,7 @@ def test_a_stopped_sweep_of_groups_leaves_no_process_behind(sweep: Sweep) -> Non
     started = time.monotonic()
     code, out, err = sweep.end()
     assert code == 128 + signal.SIGTERM, out + err
-    assert "--resume sweep" in out
+    assert "--resume sweep" in out, out + err
     assert time.monotonic() - started < 60
     assert not [process for process in below if process.is_running()]
     epoch = max(sweep.trials[0].intermediate_values)

@@ -117,7 +117,7 @@ class TestResults:
             with pytest.raises(ConfigError, match=r"sweep\.yaml is damaged: expected a mapping\.$"):
                 load_results(folder)
         (folder / "mlflow_runs.json").write_text("{")
-        assert read_runs(folder) == {"parent": None, "children": {}}
+        assert read_runs(folder) == {"parent": None, "model": None, "children": {}}
 
     def test_folders_by_name(self, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         root = str(tmp_path / "results")

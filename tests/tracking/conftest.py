@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gisearch import train
+from gisearch.command_line import run
+from gisearch.data.dataset import Dataset
 from gisearch.tracking.config import TrackingConfig
 from gisearch.tracking.store import Store, open_store
 
@@ -62,3 +65,29 @@ def flaky(store: Store) -> Iterator[Flaky]:
     yield wrapped
     wrapped.down.clear()  # a writer left behind by the test comes to rest
     wrapped.open.set()
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Train a model on the tiny data for one epoch, once; returns its folder."""
+    folder = tmp_path_factory.mktemp("trained")
+
+    def get(model: str) -> Path:
+        if not (folder / model).exists():
+            settings = ["data=demo_tiny", f"model={model}", "trainer.max_epochs=1", f"name={model}"]
+            assert run(train.main, [*settings, f"results.dir={folder}"]) == 0
+        return folder / model
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def package(
+    trained: Callable[[str], Path], tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A trained model as an MLflow model."""
+    from gisearch.tracking.model_package import package_model
+
+    folder = tmp_path_factory.mktemp("package") / "model"
+    package_model(trained("dango_gi"), folder, tiny_dataset, has_std=False)
+    return folder

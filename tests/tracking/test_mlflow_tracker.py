@@ -71,9 +71,10 @@ def test_a_sweep_and_its_trials_are_nested_runs(store: Store, tmp_path: Path) ->
     curve = store.client.get_metric_history(child.info.run_id, "val/pearson")
     assert [(m.step, round(m.value, 6)) for m in curve] == [(0, 0.0), (1, 0.1), (2, 0.2)]
     assert math.isnan(child.data.metrics["train/loss"])
-    assert parent.data.tags["mlflow.note.content"] == "**Because.**"
-    assert parent.data.tags["mlflow.source.git.commit"] == "abc"
-    assert parent.inputs.dataset_inputs[0].dataset.digest == "9f2c1a7b"
+    assert parent.data.tags["mlflow.note.content"].startswith("**Because.**\n\n[All trials, best first](#/")
+    for run in (parent, child):
+        assert run.data.tags["mlflow.source.git.commit"] == "abc"
+        assert run.inputs.dataset_inputs[0].dataset.digest == "9f2c1a7b"
     download = store.client.download_artifacts
     assert Path(download(child.info.run_id, "config.yaml")).read_text() == CONFIG
     assert Path(download(parent.info.run_id, "best/config.yaml")).read_text() == CONFIG

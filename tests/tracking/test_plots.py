@@ -66,7 +66,7 @@ def test_best_curve_is_named_and_endings_are_marked() -> None:
     assert "The best of 3 trials has val/pearson 0.600, at epoch 2" in shown
     assert "trial 000" in shown
     assert "noise ceiling 0.800" in shown
-    assert "1 trials were stopped early" in shown
+    assert "1 trial was stopped early" in shown
     axes = figure.axes[0]
     assert marker_points(axes, "#E69F00") == [(1.0, 0.05)]
     assert marker_points(axes, "#D55E00") == [(2.0, 0.9)]

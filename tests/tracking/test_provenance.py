@@ -82,3 +82,14 @@ def test_command_line_of_a_script(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/some/where/gisearch", "sweep", "x.yaml"])
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
     assert command_line() == ["gisearch", "sweep", "x.yaml"]
+
+
+def test_gpus_are_known_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho Big GPU\necho Big GPU\necho Small GPU\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    assert collect_provenance()["machine.gpus"] == "2 x Big GPU, 1 x Small GPU"
+    tool.write_text("#!/bin/sh\nexit 9\n")
+    assert "machine.gpus" not in collect_provenance()

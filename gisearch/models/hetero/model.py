@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gisearch.config import STRICT
 from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Target
-from gisearch.models.base import BaseModelConfig, Model, Prediction
+from gisearch.models.base import BaseModelConfig, Model, Prediction, Scorer
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.hetero.encoder import HeteroEncoder, HeteroEncoderConfig
 from gisearch.models.hetero.metabolic import MetabolicGraph
@@ -138,6 +138,16 @@ class HeteroModel(Model):
             fitness if self.predicts_fitness else interaction,
             details={"fitness": fitness, "interaction": interaction},
         )
+
+    def scorer(self) -> Scorer:
+        """Encode the wild type once."""
+        cells = self.pooling.prepare(self.encoder, self.monitor)
+
+        def score(deleted: Tensor) -> Tensor:
+            readouts = self.read(cells(GenotypeBatch.complete(deleted)))
+            return (readouts.fitness if self.predicts_fitness else readouts.interaction).score
+
+        return Scorer(score)
 
     def training_loss(self, batch: GenotypeBatch, targets: Targets) -> Tensor:
         """Return the composite loss over both labels, each over the genotypes that measure it."""

@@ -5,6 +5,7 @@ Shapes: N genes, R reactions, M metabolites, B genotypes, K deletions per genoty
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,7 @@ from gisearch.models.layers.gene_rules import GeneRules, LostNodes, deleted_gene
 from gisearch.models.layers.stages import StageMonitor
 
 HeteroPerturbationName = Literal["index", "masked"]
+_Change = Callable[[LostNodes, LostNodes], Tensor]
 
 
 @dataclass(frozen=True)
@@ -64,36 +66,48 @@ class PooledPerturbation(nn.Module):
 
     def forward(self, encoder: HeteroEncoder, batch: GenotypeBatch, monitor: StageMonitor) -> HeteroCells:
         """Encode the wild type, and what every genotype of ``batch`` changes."""
-        nodes = encoder(encoder.cell.wild_type(), 1, monitor)
-        genes = deleted_genes(batch)
-        reactions = self.rules.disabled(genes)
-        wild_type = self.genes(nodes.genes) + self.reactions(nodes.reactions)
-        if self.masked:
-            change = self._masked(encoder, nodes, genes, reactions, monitor)
-        else:
-            change = self.genes.change(nodes.genes, genes)
-            change = change + self.reactions.change(nodes.reactions, reactions)
-        monitor.watch("pooling", wild_type)
-        return HeteroCells(
-            wild_type=wild_type,
-            change=monitor.watch("pooling", change),
-            deleted=nodes.genes[batch.deleted],
-            present=batch.present,
-        )
+        return self.prepare(encoder, monitor)(batch)
 
-    def _masked(
-        self,
-        encoder: HeteroEncoder,
-        nodes: HeteroNodes,
-        genes: LostNodes,
-        reactions: LostNodes,
-        monitor: StageMonitor,
-    ) -> Tensor:
-        size = genes.num_genotypes
-        genes_kept = genes.kept(len(nodes.genes))
-        reactions_kept = reactions.kept(len(nodes.reactions))
-        copies = encoder(encoder.cell.copies(genes_kept, reactions_kept), size, monitor)
-        copied = copies.genes.unflatten(0, (size, -1))
-        change = self.genes.change_of_copies(nodes.genes, copied, genes_kept)
-        copied = copies.reactions.unflatten(0, (size, -1))
-        return change + self.reactions.change_of_copies(nodes.reactions, copied, reactions_kept)
+    def prepare(
+        self, encoder: HeteroEncoder, monitor: StageMonitor
+    ) -> Callable[[GenotypeBatch], HeteroCells]:
+        """Encode the wild type; return what says of any number of batches what :meth:`forward` says."""
+        nodes = encoder(encoder.cell.wild_type(), 1, monitor)
+        wild_type = self.genes(nodes.genes) + self.reactions(nodes.reactions)
+        monitor.watch("pooling", wild_type)
+        change_of = self._masked if self.masked else self._index
+        change = change_of(encoder, nodes, monitor)
+
+        def read(batch: GenotypeBatch) -> HeteroCells:
+            genes = deleted_genes(batch)
+            return HeteroCells(
+                wild_type=wild_type,
+                change=monitor.watch("pooling", change(genes, self.rules.disabled(genes))),
+                deleted=nodes.genes[batch.deleted],
+                present=batch.present,
+            )
+
+        return read
+
+    def _index(self, encoder: HeteroEncoder, nodes: HeteroNodes, monitor: StageMonitor) -> _Change:
+        weighed_genes = self.genes.weigh(nodes.genes)
+        weighed_reactions = self.reactions.weigh(nodes.reactions)
+
+        def change(genes: LostNodes, reactions: LostNodes) -> Tensor:
+            of_genes = self.genes.change_of(weighed_genes, genes)
+            return of_genes + self.reactions.change_of(weighed_reactions, reactions)
+
+        return change
+
+    def _masked(self, encoder: HeteroEncoder, nodes: HeteroNodes, monitor: StageMonitor) -> _Change:
+        def change(genes: LostNodes, reactions: LostNodes) -> Tensor:
+            size = genes.num_genotypes
+            genes_kept = genes.kept(len(nodes.genes))
+            reactions_kept = reactions.kept(len(nodes.reactions))
+            copies = encoder(encoder.cell.copies(genes_kept, reactions_kept), size, monitor)
+            copied = copies.genes.unflatten(0, (size, -1))
+            of_genes = self.genes.change_of_copies(nodes.genes, copied, genes_kept)
+            copied = copies.reactions.unflatten(0, (size, -1))
+            return of_genes + self.reactions.change_of_copies(nodes.reactions, copied, reactions_kept)
+
+        return change

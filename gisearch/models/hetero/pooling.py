@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from gisearch.models.hetero.attention import at_least_single
 from gisearch.models.layers.gene_rules import LostNodes
 from gisearch.models.layers.mlp import mlp
+
+
+@dataclass(frozen=True)
+class WeighedNodes:
+    """The wild type's nodes as they are pooled, in double precision.
+
+    Attributes:
+        weights: softmax weights, [n].
+        weighted: transformed features times their weights, [n, h].
+    """
+
+    weights: Tensor
+    weighted: Tensor
 
 
 class NodePooling(nn.Module):
@@ -30,22 +45,31 @@ class NodePooling(nn.Module):
     def change(self, x: Tensor, lost: LostNodes) -> Tensor:
         """Return n (z_w - z_i) where genotypes lose nodes and the others stay as they are, [B, h].
 
-        With z_i = (z_w - sum a_p f_p) / (1 - sum a_p): z_w - z_i = sum a_p (f_p - z_i), sums over lost nodes.
-
         Args:
             x: wild-type features, [n, h].
             lost: the nodes that genotypes lack.
         """
+        return self.change_of(self.weigh(x), lost)
+
+    def weigh(self, x: Tensor) -> WeighedNodes:
+        """Return what :meth:`change_of` reads of wild-type features [n, h]."""
         # In double precision subtracting nearly all weight leaves enough digits of the rest.
         weights = torch.softmax(self.gate(x).squeeze(-1).double(), dim=0)
         features = self.transform(x).double()
-        weighted = weights.unsqueeze(-1) * features
+        return WeighedNodes(weights, weights.unsqueeze(-1) * features)
+
+    def change_of(self, nodes: WeighedNodes, lost: LostNodes) -> Tensor:
+        """Return what :meth:`change` does, of nodes that were weighed before.
+
+        With z_i = (z_w - sum a_p f_p) / (1 - sum a_p): z_w - z_i = sum a_p (f_p - z_i), sums over lost nodes.
+        """
+        weights, weighted = nodes.weights, nodes.weighted
         size = lost.num_genotypes
         lost_weight = weights.new_zeros(size).index_add(0, lost.genotype, weights[lost.node]).unsqueeze(-1)
-        lost_sum = weights.new_zeros(size, x.shape[1]).index_add(0, lost.genotype, weighted[lost.node])
+        lost_sum = weights.new_zeros(size, weighted.shape[1]).index_add(0, lost.genotype, weighted[lost.node])
         # A genotype without any weight left has no mutant; the bound keeps it finite.
         mutant = (weighted.sum(0) - lost_sum) / (1 - lost_weight).clamp_min(1e-12)
-        change: Tensor = (lost_sum - lost_weight * mutant) * len(x)
+        change: Tensor = (lost_sum - lost_weight * mutant) * len(weights)
         return change.to(self.transform.weight.dtype)
 
     def change_of_copies(self, x: Tensor, copies: Tensor, kept: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import torch
 from torch import Tensor, nn
 
@@ -36,3 +38,23 @@ class BilinearPairs(nn.Module):
         pairs = (genes * (genes - 1) / 2).clamp_min(1)
         single: Tensor = (self.score(x).squeeze(-1) * present).sum(1)
         return single + crossed / 2 / pairs
+
+
+class BilinearTables:
+    """What :class:`BilinearPairs` without dropout says of sets of the same N genes, from tables."""
+
+    def __init__(self, module: BilinearPairs, genes: Tensor) -> None:
+        """Prepare for genes [N, h]."""
+        self.genes = genes
+        self.crossed = genes @ ((module.weight + module.weight.T) / 2)
+        self.single = module.score(genes)
+
+    def __call__(self, deleted: Tensor) -> Tensor:
+        """Return the scores, [B], of sets of K genes each, int64 [B, K]."""
+        columns = list(deleted.T.contiguous())
+        single: Tensor = nn.functional.embedding_bag(deleted, self.single, mode="sum").squeeze(1)
+        pairs = [
+            torch.linalg.vecdot(self.genes.index_select(0, a), self.crossed.index_select(0, b))
+            for a, b in combinations(columns, 2)
+        ]
+        return single + sum(pairs) / len(pairs) if pairs else single

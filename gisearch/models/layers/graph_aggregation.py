@@ -32,6 +32,15 @@ class GraphAggregation(nn.Module, ABC):
         one) and [N, pairs + 1] for ``pairwise_interaction`` (the last option is the plain mean).
         """
 
+    def network_shares(self, weights: Tensor, num_networks: int) -> Tensor:
+        """Return how much of every gene's attention each network has, [N, G], rows summing to one.
+
+        Args:
+            weights: the attention weights that :meth:`forward` returned.
+            num_networks: G.
+        """
+        return weights
+
 
 class SumAggregation(GraphAggregation):
     """The sum over networks."""
@@ -89,6 +98,9 @@ class PairwiseInteractionAggregation(GraphAggregation):
     Each pair's concatenated embeddings go through an MLP with a bottleneck; a scorer weights the options.
     """
 
+    first: Tensor
+    second: Tensor
+
     def __init__(self, num_networks: int, width: int, bottleneck: int) -> None:
         super().__init__()
         first, second = torch.triu_indices(num_networks, num_networks)
@@ -106,6 +118,13 @@ class PairwiseInteractionAggregation(GraphAggregation):
         options = torch.cat([self.expand(hidden), x.mean(0, keepdim=True)])
         weights = torch.softmax(self.score(options), dim=0)
         return (weights * options).sum(0), weights.squeeze(-1).T
+
+    def network_shares(self, weights: Tensor, num_networks: int) -> Tensor:
+        """Divide the weight of a pair between its two networks, that of the plain mean among all."""
+        pairs, mean = weights[:, :-1], weights[:, -1:]
+        shares = (mean / num_networks).repeat(1, num_networks)
+        shares = shares.index_add(1, self.first, pairs / 2)
+        return shares.index_add(1, self.second, pairs / 2)
 
 
 def graph_aggregation(

@@ -107,3 +107,14 @@ def test_one_network_is_enough(name: str) -> None:
     assert torch.isfinite(out).all()
     if attention is not None:
         torch.testing.assert_close(attention.sum(1), torch.ones(GENES))
+
+
+def test_shares_of_networks(x: Tensor) -> None:
+    attention = CrossAttentionAggregation(NETWORKS, WIDTH, 2).double()
+    weights = attention(x)[1]
+    assert torch.equal(attention.network_shares(weights, NETWORKS), weights)
+    pairwise = PairwiseInteractionAggregation(3, WIDTH, 2)
+    # Pairs 00, 01, 02, 11, 12, 22, then the plain mean.
+    weights = torch.tensor([[0.1, 0.2, 0.0, 0.1, 0.3, 0.0, 0.3]])
+    expected = torch.tensor([[0.1 + 0.1 + 0.1, 0.1 + 0.1 + 0.15 + 0.1, 0.15 + 0.1]])
+    torch.testing.assert_close(pairwise.network_shares(weights, 3), expected)
