@@ -6,6 +6,8 @@ depends on this machine are not.
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import sys
 from collections.abc import Mapping
@@ -14,6 +16,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+from PIL import Image
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -58,10 +61,19 @@ def clean(notebook: NotebookNode) -> NotebookNode:
         cell.metadata = nbformat.from_dict({})
         for output in cell.get("outputs", []):
             output.get("metadata", {}).clear()
-            if "image/png" in output.get("data", {}):
-                # The text beside a picture is only its class's name.
-                output["data"]["text/plain"] = "a figure"
+            data = output.get("data", {})
+            if "image/png" in data:
+                data["image/png"] = small_picture(data["image/png"])
+                data["text/plain"] = "a figure"  # instead of its class and its size
     return notebook
+
+
+def small_picture(encoded: str) -> str:
+    """Return a PNG in base64 with a palette of 256 colours, which diagrams do not need more of."""
+    picture = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB")
+    small = io.BytesIO()
+    picture.quantize(256, dither=Image.Dither.NONE).save(small, format="PNG", optimize=True)
+    return base64.b64encode(small.getvalue()).decode()
 
 
 def main(names: list[str]) -> int:

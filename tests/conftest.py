@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+# Before pytest-xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep what two processes run at a time apart: everything that starts Ray, first; every other file."""
     with_ray = {item.path for item in items if item.get_closest_marker("ray")}

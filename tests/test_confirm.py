@@ -75,7 +75,7 @@ class TestForReal:
         assert (folder / "results" / "trees_confirm" / "leaderboard.csv").is_file()
         assert "trees: confirmation" in out
         assert "Saved: results/trees/answers/confirmation.json" in out
-        assert "Report: python -m gisearch.report trees\n" in out
+        assert "Report written: results/trees/report.html\n" in out
 
     def test_the_next_questions(
         self, confirmed: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -29,8 +29,9 @@ def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_an_unknown_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(dispatch, ["swep"]) == 2
-    expected = "error: unknown verb 'swep'; expected one of sweep, train, report, predict, data."
-    assert capsys.readouterr().err == f"{expected} Did you mean 'sweep'?\n"
+    verbs = "sweep, train, report, confirm, ablate, predict, data"
+    expected = f"error: unknown verb 'swep'; expected one of {verbs}. Did you mean 'sweep'?\n"
+    assert capsys.readouterr().err == expected
 
 
 def test_a_verb_gets_its_arguments(

@@ -62,7 +62,7 @@ def test_text_and_figures(sweep: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "t0001" not in out.partition("4 trials")[0]
     assert "ui --backend-store-uri sqlite:///mlflow.db" in out
     assert "Which choices mattered" in out
-    figures, _, page = out.partition("Figures:\n")[2].partition("\n\nReport: ")
+    figures, _, page = out.partition("Figures:\n")[2].partition("\n\nReport written: ")
     drawn = [Path(line.strip()) for line in figures.splitlines()]
     assert page == f"{sweep / 'report.html'}\n"
     assert (sweep / "report.html").read_text().startswith("<!DOCTYPE html>")
@@ -72,7 +72,7 @@ def test_text_and_figures(sweep: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 def test_the_page_goes_where_it_is_told_to(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(report.main, ["study", "--output", "mail/page.html"]) == 0
-    assert capsys.readouterr().out.endswith("Report: mail/page.html\n")
+    assert capsys.readouterr().out.endswith("Report written: mail/page.html\n")
     assert "<title>study: report of a sweep</title>" in Path("mail/page.html").read_text()
     assert not (sweep / "report.html").exists()
     assert run(report.main, ["study", "--output", "mail"]) == 2

@@ -59,12 +59,14 @@ def carry_out(inquiry: Inquiry, arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from gisearch.answers.findings import Findings, findings_path
+    from gisearch.answers.publication import publish
     from gisearch.answers.showing import print_comparison, print_findings, print_next, print_unfinished
     from gisearch.search.presentation import terminal
 
     # Of --json nothing else goes to the standard output.
     console = Console(stderr=True) if arguments.json else terminal()
     found = None if arguments.dry_run else inquiry.stored(again=arguments.again)
+    is_new = found is None
     if found is not None:
         console.print(
             f"Found on {found.made[:10]} and shown again; nothing was trained, and the test split was "
@@ -85,10 +87,14 @@ def carry_out(inquiry: Inquiry, arguments: argparse.Namespace) -> int:
                 return 1
             return 128 + (answer.signal or signal.SIGINT)
         found = answer
+    results = inquiry.source.results
     if arguments.json:
         print(json.dumps(asdict(found), indent=2))
     else:
-        results = inquiry.source.results
         print_findings(found, results, console)
         print_next(results, found, findings_path(results.folder, inquiry.choice), console)
+    if is_new:
+        publish(results, console)
+    else:
+        console.print(f"Report: python -m gisearch.report {results.handle}", highlight=False, soft_wrap=True)
     return 0 if any(candidate.test is not None for candidate in found.candidates) else 1

@@ -31,7 +31,7 @@ def publish(results: SweepResults, console: Console, path: Path | None = None) -
         ConfigError: the file cannot be written.
     """
     page = write_report(results, path)
-    console.print(f"Report: {page}", highlight=False, soft_wrap=True)
+    console.print(f"Report written: {page}", highlight=False, soft_wrap=True)
     run = read_runs(results.folder)["parent"]
     if run is not None and results.tracking.enabled:
         findings = sorted((results.folder / ANSWERS_FOLDER).glob("*.json"))

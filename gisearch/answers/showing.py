@@ -92,15 +92,14 @@ def print_findings(findings: Findings, results: SweepResults, console: Console) 
 
 def print_next(results: SweepResults, findings: Findings, path: Path, console: Console) -> None:
     """Say where the findings are, and what to do next."""
-    # A name is looked up in the default results folder; elsewhere the sweep's own folder finds it.
-    default = results.folder.parent.resolve() == Path("results").resolve()
-    own = results.name if default else results.folder
-    lines = [f"Saved: {path}", f"Report: python -m gisearch.report {own}"]
+    lines = [f"Saved: {path}"]
     if findings.choice is None:
         winner = findings.candidates[0]
         choice = next(iter(_differing(findings.candidates)), None)
         if choice is not None and winner.name.startswith("t"):
-            lines.append(f"Ablate: python -m gisearch.ablate {own} --choice {choice} --of {winner.name}")
+            lines.append(
+                f"Ablate: python -m gisearch.ablate {results.handle} --choice {choice} --of {winner.name}"
+            )
     console.print("\n" + "\n".join(lines), highlight=False, soft_wrap=True)
 
 

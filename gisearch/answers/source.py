@@ -141,6 +141,7 @@ class Source:
             "search.trials": str(len(trials)),
             "search.keep_checkpoints": str(len(trials)),
             "objective.cost": "none",
+            "tracking.register": "false",
             "results.dir": f"'{self.results_dir}'",
             **({} if split is None else {"data.seed": str(split)}),
         }

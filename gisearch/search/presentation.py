@@ -142,9 +142,8 @@ def print_results(results: SweepResults, tracking: TrackingConfig, console: Cons
         lines.append(f"Saved: {front}/<trial>.yaml, the Pareto front's configurations")
     if config.is_file():
         lines.append(f"Train it again: python -m gisearch.train --config {config}")
-    # A name is looked up in the default results folder; elsewhere the sweep's own folder finds it.
-    own = results.name if results.folder.parent == Path("results") else results.folder
-    lines.append(f"Report: python -m gisearch.report {own}")
+    lines.append(f"Report: python -m gisearch.report {results.handle}")
+    lines.append(f"Confirm: python -m gisearch.confirm {results.handle}")
     if tracking.enabled:
         if model := read_runs(results.folder)["model"]:
             lines.append(f'Load it in Python: mlflow.pyfunc.load_model("{model}")')

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gisearch.config import build
 from gisearch.errors import ConfigError
+from gisearch.search.config import ResultsConfig
 from gisearch.search.folders import read_facts, read_runs, trial_folder
 from gisearch.search.lineage import LINEAGE
 from gisearch.search.pareto import cost_of, mode_of, pareto_front
@@ -108,6 +109,12 @@ class SweepResults:
     def best(self) -> TrialRow | None:
         """The trial with the best value."""
         return self.rows[0] if self.rows and self.rows[0].value is not None else None
+
+    @property
+    def handle(self) -> str:
+        """What finds it on a command line: its name in the default results folder, else its own folder."""
+        default = self.folder.parent.resolve() == Path(ResultsConfig().dir).resolve()
+        return self.name if default else str(self.folder)
 
     @property
     def front(self) -> tuple[TrialRow, ...]:
