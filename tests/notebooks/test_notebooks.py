@@ -106,7 +106,7 @@ def test_a_sweep_is_read_from_mlflow_alone(run: Callable[..., NotebookNode], rec
     assert "Sweep study: Is attention worth it?" in text
     assert "24 trials: 22 finished, 1 failed, 1 stopped early" in text
     assert "noise lets no model pass 0.900" in text
-    # The made-up scores: attention adds 0.3, and the median of the learning rate's part is that of each group.
+    # The scores are made up: attention adds 0.3, the learning rate a little.
     found = re.search(
         r"graph_aggregation: median val/pearson ([\d.]+) with (\w+) .*?; ([\d.]+) with sum", text
     )
