@@ -107,6 +107,11 @@ class TrainingGroup:
         self.end()
         self._thread.join(2 * STOP_SECONDS)
 
+    def wait(self) -> None:
+        """Wait some seconds for the end of a group that can be told nothing."""
+        # Ray takes the driver with it that still trains while it is shut down.
+        self._thread.join(6 * STOP_SECONDS)
+
     def end(self) -> None:
         """End its processes."""
         if self._loss is None:
@@ -205,11 +210,10 @@ class GroupPool:
         return False
 
     def close(self) -> None:
-        """End all groups; without a switchboard they end by themselves."""
-        if self.is_lost:
-            return
+        """End all groups; without a switchboard they end by themselves, which is waited for."""
         groups = [*self._free, *self._taken.values()]
-        threads = [threading.Thread(target=group.close) for group in groups]
+        end = TrainingGroup.wait if self.is_lost else TrainingGroup.close
+        threads = [threading.Thread(target=end, args=[group]) for group in groups]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -263,8 +263,8 @@ def test_an_ablation_shows_its_difference_and_its_cost(answered: Material) -> No
 
 def test_without_findings_the_command_that_makes_them_is_named(material: Material, page: str) -> None:
     words = Reader(page).words
-    assert "python -m gisearch.confirm study" in words["confirmed"]
-    assert "python -m gisearch.ablate study" in words["worth"]
+    assert f"python -m gisearch.confirm {material.results.handle}" in words["confirmed"]
+    assert f"python -m gisearch.ablate {material.results.handle}" in words["worth"]
     assert "--choice model.encoder.graph_aggregation" in words["worth"]
     broken = replace(material, findings_problem="the findings x are damaged.")
     assert "are damaged" in texts(confirmed_section(broken))

@@ -167,7 +167,7 @@ def test_what_differs_between_runs_is_taken_off() -> None:
     )
     data = {"image/png": base64.b64encode(raw.getvalue()).decode(), "text/plain": "<Figure size 8x5>"}
     cell.outputs = [nbformat.v4.new_output("display_data", data, metadata={"image/png": {"width": 8}})]
-    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"language_info": {"version": "3.11.7"}})
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"language_info": {"name": "python", "version": "3"}})
     cleaned = clean(notebook).cells[0]
     assert cleaned.metadata == {}
     assert cleaned.outputs[0].metadata == {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 
 from gisearch.answers.findings import Difference, Findings, Interval
 from gisearch.answers.report.blocks import Block, Code, Section, Span, Spans, Table, Text
@@ -132,9 +131,7 @@ def _borrowed(borrowed: object) -> str:
 def _missing(material: Material, done: str, command: str) -> list[Block]:
     if material.findings_problem:
         return [Text(f"What was {done} cannot be read: {material.findings_problem}", "missing")]
-    folder = material.results.folder
-    where = "" if folder.parent == Path("results") else f" --results-dir {shlex.quote(str(folder.parent))}"
-    name = f"{shlex.quote(folder.name)}{where}"
+    name = shlex.quote(material.results.handle)
     if command == "confirm":
         said = "Nothing has been confirmed yet. This retrains the best and the baselines with several seeds:"
         return [Text(said, "missing"), Code(f"python -m gisearch.confirm {name}")]
