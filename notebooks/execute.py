@@ -1,7 +1,7 @@
 """Run the notebooks and keep what they show: ``python notebooks/execute.py [NAME ...]``.
 
-Without a name all of them are run. Text and small pictures are kept; times, counters of other runs, and what
-depends on this machine are not.
+Without a name all of them are run. Text and small pictures are kept; times of execution and what an editor
+notes are not. Needs the extra ``dev``.
 """
 
 from __future__ import annotations

@@ -9,12 +9,10 @@ import pytest
 
 from tests.answers.sweeps import write_sweep
 
-SWEEP = "study"
-
 
 @pytest.fixture(scope="session")
-def recorded_sweep(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a store with one sweep of 24 trials, recorded as a search does it, without Ray."""
+def recorded_sweep(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a sweep of 24 trials, recorded without Ray in ``mlflow.db`` beside it."""
     from gisearch.data.load import load_dataset
     from gisearch.search import conclusion
     from gisearch.search.folders import SPACE_FILE, read_facts, write_facts
@@ -30,8 +28,7 @@ def recorded_sweep(empty_database: Path, tmp_path_factory: pytest.TempPathFactor
 
     root = tmp_path_factory.mktemp("recorded")
     shutil.copy(empty_database, root / "mlflow.db")
-    uri = f"sqlite:///{root / 'mlflow.db'}"
-    folder = write_sweep(root / SWEEP)
+    folder = write_sweep(root / "study")
     plan = plan_sweep(folder / SPACE_FILE)
     dataset = load_dataset(plan.config.data)
     objective = Objective.resolve(plan.config.objective, dataset.target)
@@ -39,9 +36,9 @@ def recorded_sweep(empty_database: Path, tmp_path_factory: pytest.TempPathFactor
     settings = {"mode": objective.mode, "space": space, "tracking": {"register": False}}
     write_facts(folder, {**read_facts(folder), **settings})
 
-    tracker = SweepTracker(open_store(TrackingConfig(uri=uri)), folder)
+    tracker = SweepTracker(open_store(TrackingConfig(uri=f"sqlite:///{root / 'mlflow.db'}")), folder)
     question = sweep_question(folder, plan, dataset, objective)
-    tracker.start(SWEEP, {}, collect_provenance(), "", dataset=question.dataset)
+    tracker.start(folder.name, {}, collect_provenance(), "", dataset=question.dataset)
     recorder = Recorder(tracker, objective)
     for row in sorted(load_results(folder).rows, key=lambda row: row.number):
         handout = Handout(row.number, dict(row.params), seed=0)
@@ -54,4 +51,4 @@ def recorded_sweep(empty_database: Path, tmp_path_factory: pytest.TempPathFactor
         patch.setattr(conclusion, "draw", lambda results: {})  # seconds, and the notebook draws its own
         messages = conclusion.conclude(folder, dataset, tracker, question, interrupted=False)
     assert messages == []
-    return uri
+    return folder
