@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SPACE ?= search_spaces/dango_gi.yaml
 ARGS ?=
 # Tests that start Ray run in one process, one after another; all others beside them in a second one.
-PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
+PARALLEL := -n 2 --no-loadscope-reorder
 
 .PHONY: help sweep test check format docs clean
 

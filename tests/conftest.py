@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # Before anything imports these libraries: they read the environment once. One thread, because the tensors
 # of tests are too small to share and several threads add up in no fixed order.
@@ -29,15 +30,31 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-# Before pytest-xdist reads the groups.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what two processes run at a time apart: everything that starts Ray, first; every other file."""
-    with_ray = {item.path for item in items if item.get_closest_marker("ray")}
-    for item in items:
-        group = "ray" if item.path in with_ray else str(item.path.relative_to(REPOSITORY))
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: item.path not in with_ray)
+    """Begin with the files that start Ray, which take longest."""
+    items.sort(key=lambda item: not starts_ray(item.path))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give all files that start Ray to one process, and every other file to the next that is free.
+
+    pytest-xdist (3.8) can do so by marks, but not with pytest 9.2.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class RayApart(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "ray" if starts_ray(REPOSITORY / file) else file
+
+    return RayApart(config, log)
+
+
+@cache
+def starts_ray(file: Path) -> bool:
+    """Whether tests in a file start Ray."""
+    return "mark.ray" in file.read_text()
 
 
 @pytest.fixture(scope="session")
