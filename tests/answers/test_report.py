@@ -236,7 +236,14 @@ def answered(material: Material) -> Material:
         "now",
     )
     choice = "model.local_predictor.enabled"
-    ablation = replace(confirmation, kind="ablation", choice=choice, sentences=("It is worth its cost.",))
+    ablation = replace(
+        confirmation,
+        kind="ablation",
+        choice=choice,
+        sentences=("It is worth its cost.",),
+        candidates=(replace(first, name="true"), replace(second, name="false")),
+        differences=(replace(difference, reference="true", other="false"),),
+    )
     return replace(material, findings=(confirmation, ablation))
 
 
@@ -258,6 +265,7 @@ def test_an_ablation_shows_its_difference_and_its_cost(answered: Material) -> No
     forest = only(section, Spans)
     assert forest.line == 0.0
     assert forest.spans[0].middle == pytest.approx(-0.02)
+    assert forest.spans[0].label == "off against on"
     assert forest.spans[0].note == "0.50 × the parameters, 1.50 × the time of a step"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 
 from gisearch.answers.findings import Difference, Findings, Interval
@@ -67,7 +68,8 @@ def ablation_section(material: Material) -> Section:
         blocks += _differences(found)
         caption = f"Every value of {found.choice}, retrained over {_runs(found)}."
         rows = [
-            (c.name, *_cells(c.test), f"{c.parameters:,}", _borrowed(c.borrowed)) for c in found.candidates
+            (_label(found, c.name), *_cells(c.test), f"{c.parameters:,}", _borrowed(c.borrowed))
+            for c in found.candidates
         ]
         columns = ("value", f"{found.metric} mean", "std", "95 % interval", "parameters", "needed beside it")
         blocks.append(Table(caption, columns, rows, frozenset({1, 2, 3, 4})))
@@ -78,7 +80,12 @@ def _differences(found: Findings) -> list[Block]:
     if not found.differences:
         return []
     spans = [
-        _span(f"{one.other} against {one.reference}", one.test, signed(one.test.mean), note=_cost(one))
+        _span(
+            f"{_label(found, one.other)} against {_label(found, one.reference)}",
+            one.test,
+            signed(one.test.mean),
+            note=_cost(one),
+        )
         for one in found.differences
     ]
     better = "right" if found.mode == "max" else "left"
@@ -87,7 +94,14 @@ def _differences(found: Findings) -> list[Block]:
         f"{better} of the line is better than the reference. An interval across the line is no evidence of a "
         "difference."
     )
-    return [Spans(caption, spans, 0.0, "no difference"), *(Text(one.sentence) for one in found.differences)]
+    # Of two configurations the answer has said it.
+    further = [Text(one.sentence) for one in found.differences if one.sentence not in found.sentences]
+    return [Spans(caption, spans, 0.0, "no difference"), *further]
+
+
+def _label(found: Findings, name: str) -> str:
+    """Return a candidate's name as people read it: the value of an ablation is kept as JSON."""
+    return plain(json.loads(name)) if found.kind == "ablation" else name
 
 
 def _span(
