@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SPACE ?= search_spaces/dango_gi.yaml
 ARGS ?=
-# Tests that start Ray run in one process, one after another; all others beside them in a second one.
+# What breaks on purpose runs in one process, one test after another; all others beside it in a second one.
 PARALLEL := -n 2 --no-loadscope-reorder
 
 .PHONY: help sweep test check format docs clean

@@ -28,27 +28,28 @@ if TYPE_CHECKING:
     from gisearch.data.dataset import Dataset
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+FAULTS = REPOSITORY / "tests" / "faults"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that start Ray, which take longest."""
-    items.sort(key=lambda item: not starts_ray(item.path))
+    """Begin with the faults, which take one of two processes as long as most others take the second."""
+    items.sort(key=lambda item: (item.path.parent != FAULTS, starts_ray(item.path)))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give all files that start Ray to one process, and every other file to the next that is free.
+    """Give all faults to one process, and every other file to the next that is free.
 
     pytest-xdist (3.8) can do so by marks, but not with pytest 9.2.
     """
     from xdist.scheduler import LoadScopeScheduling
 
-    class RayApart(LoadScopeScheduling):
+    class FaultsApart(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return "ray" if starts_ray(REPOSITORY / file) else file
+            return "faults" if (REPOSITORY / file).parent == FAULTS else file
 
-    return RayApart(config, log)
+    return FaultsApart(config, log)
 
 
 @cache
