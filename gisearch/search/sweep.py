@@ -127,10 +127,15 @@ def _search(
     # What a population hands on is the state after an epoch, not that of the best one.
     metric = objective.metric if search.scheduler == "pbt" else None
     supervisor = Supervisor(search, judge, budget, leaving, metric=metric)
-    done = sum("outcome" in trial.user_attrs for trial in earlier)
-    best = load_results(folder).best
-    recorder = Recorder(tracker, objective, done, None if best is None else best.value)
-    view = ProgressView(console, objective, _total(plan), done, tracker.notice)
+    ended = [trial for trial in earlier if "outcome" in trial.user_attrs]
+    reached = [
+        trial.intermediate_values[trial.last_step]
+        for trial in ended
+        if trial.last_step is not None and trial.state != TrialState.FAIL
+    ]
+    best = (max if objective.mode == "max" else min)(reached, default=None)
+    recorder = Recorder(tracker, objective, len(ended), best)
+    view = ProgressView(console, objective, _total(plan), len(ended), tracker.notice)
     observers = [budget, recorder, view, Housekeeper(folder, plan, study)]
     searcher = LedgerSearcher(plan, ledger, folder, observers, supervisor, session.groups)
     with view, suppress(DiskFullError):

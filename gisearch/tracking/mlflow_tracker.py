@@ -223,8 +223,7 @@ class SweepTracker:
         for number in sorted(self._open):
             self.end_trial(TrialEnd(number, "interrupted", "the sweep ended before this trial"))
         for path, local in artifacts.items():
-            if self._writer is not None:
-                self._writer.submit(artifact(path, local, self.directory))
+            self._writer.submit(artifact(path, local, self.directory))
         tags: dict[str, str] = {STATUS_TAG: status}
         if description_markdown is not None:
             tags[NOTE_TAG] = self._note(self._run_writer.runs.parent, description_markdown)

@@ -88,8 +88,12 @@ class ExperimentResult:
 
 def build_model(config: ExperimentConfig, dataset: Dataset) -> Model:
     """Build the configured model on the dataset's cell graph, its weights drawn from the seed."""
+    return _build(config, dataset.cell, dataset.target)
+
+
+def _build(config: ExperimentConfig, cell: CellGraph, target: Target) -> Model:
     torch.manual_seed(child_seed(config.seed, "weights"))
-    return config.model.build(dataset.cell, dataset.target)
+    return config.model.build(cell, target)
 
 
 def run_experiment(
@@ -265,7 +269,7 @@ def restore(state: Mapping[str, Any], cell: CellGraph, target: Target, folder: P
         CheckpointError: its weights do not fit.
     """
     config = build(ExperimentConfig, state["config"])
-    model = config.model.build(cell, target)
+    model = _build(config, cell, target)
     try:
         model.load_state_dict(state["model"])
     except RuntimeError as error:

@@ -94,3 +94,22 @@ def run_here() -> Callable[..., Any]:
         return lambda plan, folder=None, *, console: run_in_process(plan, folder, stop_after)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def answer_about(
+    searched_once: Path, run_here: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """Ask a command about a copy of the finished sweep: ``answer_about(confirm.main, "--top", "1")``."""
+    from gisearch.answers import comparison
+    from gisearch.command_line import run
+
+    def ask(main: Any, *arguments: str) -> Path:
+        folder = tmp_path_factory.mktemp("answered") / "results" / searched_once.name
+        shutil.copytree(searched_once, folder)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(comparison, "run_sweep", run_here())
+            assert run(main, [str(folder), *arguments]) == 0
+        return folder
+
+    return ask

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -164,17 +163,10 @@ def test_steps_are_timed_for_every_kind_of_model(source: Source) -> None:
 
 
 @pytest.fixture(scope="module")
-def ablated(
-    searched_once: Path, run_here: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def ablated(searched_once: Path, answer_about: Callable[..., Path]) -> Path:
     """The small sweep, its additive model compared with the others by the command."""
-    folder = tmp_path_factory.mktemp("ablated") / "results" / "small"
-    shutil.copytree(searched_once, folder)
-    of = centre_of(Source.find(str(folder), ""), "additive")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comparison, "run_sweep", run_here())
-        assert run(ablate.main, [str(folder), "--choice", "model.name", "--seeds", "2", "--of", of]) == 0
-    return folder
+    of = centre_of(Source.find(str(searched_once), ""), "additive")
+    return answer_about(ablate.main, "--choice", "model.name", "--seeds", "2", "--of", of)
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -163,16 +162,9 @@ class TestConclusion:
 
 
 @pytest.fixture(scope="module")
-def confirmed_once(
-    searched_once: Path, run_here: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def confirmed_once(answer_about: Callable[..., Path]) -> Path:
     """The small sweep, confirmed by the command: the best one and three baselines, two seeds."""
-    folder = tmp_path_factory.mktemp("confirmed") / "results" / "small"
-    shutil.copytree(searched_once, folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comparison, "run_sweep", run_here())
-        assert run(confirm.main, [str(folder), "--top", "1", "--seeds", "2"]) == 0
-    return folder
+    return answer_about(confirm.main, "--top", "1", "--seeds", "2")
 
 
 @pytest.mark.slow
