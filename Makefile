@@ -6,14 +6,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 SPACE ?= search_spaces/dango_gi.yaml
 ARGS ?=
+# What is installed beside gisearch itself: `make install EXTRAS=aws` for a machine that only runs sweeps.
+EXTRAS ?= dev
 # What breaks on purpose runs in one process, one test after another; all others beside it in a second one.
 PARALLEL := -n 2 --no-loadscope-reorder
 
-.PHONY: help sweep test check format docs clean
+.PHONY: help install sweep test check format docs clean
 
 help:
 	@echo "make sweep   install, search on the generated demo cell, show the best configuration"
 	@echo "             (SPACE=search_spaces/NAME.yaml and ARGS='key=value ...' change what is searched)"
+	@echo "make install create the environment with the tested set (EXTRAS=aws, gcp, ... instead of dev)"
 	@echo "make test    install, run all tests"
 	@echo "make check   install, lint, check types and imports"
 	@echo "make docs    install, build the documentation as a site in site/"
@@ -25,8 +28,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("gisearch needs Python 3.11 or newer, found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
+
+install: $(VENV)/.installed
 
 sweep: $(VENV)/.installed
 	$(BIN)/python -m gisearch.sweep $(SPACE) $(ARGS)

@@ -17,8 +17,11 @@ VERBS = {
     "confirm": "retrain the best configurations with fresh seeds, score them on the test split",
     "ablate": "is one choice worth its cost? paired retrainings around the best configuration",
     "predict": "score genotypes, or screen all pairs or triples, with a trained model",
+    "launch": "run a sweep on a cluster: SLURM, a cloud, machines over SSH",
     "data": "fetch, build and inspect data",
 }
+# Verbs whose code is a package of its own.
+_PACKAGES = ("data", "launch")
 
 
 def dispatch(argv: Sequence[str]) -> int:
@@ -41,7 +44,7 @@ def dispatch(argv: Sequence[str]) -> int:
         raise ConfigError(
             f"unknown verb {verb!r}; expected one of {', '.join(VERBS)}.{nearest_name(verb, VERBS)}"
         )
-    module = importlib.import_module("gisearch.data.__main__" if verb == "data" else f"gisearch.{verb}")
+    module = importlib.import_module(f"gisearch.{verb}" + (".__main__" if verb in _PACKAGES else ""))
     code: int | None = module.main(rest)
     return code or 0
 

@@ -32,6 +32,12 @@ def parser() -> argparse.ArgumentParser:
         "--add-trials", type=int, metavar="N", help="with --resume: evaluate N more configurations"
     )
     result.add_argument(
+        "--continue",
+        dest="go_on",
+        action="store_true",
+        help="resume the sweep where its folder exists already; for jobs that a scheduler starts again",
+    )
+    result.add_argument(
         "--dry-run", action="store_true", help="check everything, show the plan, start nothing"
     )
     return result
@@ -52,6 +58,8 @@ def main(argv: Sequence[str]) -> int:
         parser().error("a search-space file is required, such as search_spaces/dango_gi.yaml")
     if arguments.space is not None and arguments.resume is not None:
         parser().error("--resume continues a sweep with its own search space; leave out the file")
+    if arguments.go_on and arguments.space is None:
+        parser().error("--continue needs the search-space file")
     if arguments.add_trials is not None and (arguments.resume is None or arguments.add_trials < 1):
         parser().error("--add-trials takes a number above 0 and needs --resume NAME")
 
@@ -65,6 +73,8 @@ def main(argv: Sequence[str]) -> int:
         plan, folder = _resumed_plan(arguments.resume, overrides, arguments.add_trials)
     else:
         plan = plan_sweep(find_search_space(str(arguments.space)), overrides)
+        if arguments.go_on:
+            plan, folder = _continued_plan(plan)
     if arguments.dry_run:
         _show_plan(plan, console)
         return 0
@@ -112,6 +122,35 @@ def _resumed_plan(name: str, overrides: list[str], more: int | None) -> tuple[Sw
             raise ConfigError(f"--add-trials: {folder} evaluates every configuration of its space already.")
         kept = [o for o in known if not o.startswith("search.trials=")]
         plan = plan_sweep(folder / SPACE_FILE, [*kept, f"search.trials={plan.config.search.trials + more}"])
+    return plan, folder
+
+
+def _continued_plan(plan: SweepPlan) -> tuple[SweepPlan, Path | None]:
+    """Return the plan with the folder in which it was begun before; None where it was not.
+
+    Raises:
+        ConfigError: the folder holds another sweep.
+    """
+    from gisearch.errors import ConfigError
+    from gisearch.search.folders import SPACE_FILE, SWEEP_FILE, read_facts
+
+    folder = Path(plan.config.results.dir) / plan.config.name
+    if not (folder / SWEEP_FILE).is_file():
+        return plan, None
+    free = ("search.", "results.", "tracking.")
+    before, now = (
+        {o for o in overrides if not o.startswith(free)}
+        for overrides in (read_facts(folder)["overrides"], plan.overrides)
+    )
+    if (folder / SPACE_FILE).read_bytes() != Path(plan.source).read_bytes():
+        raise ConfigError(
+            f"--continue: {folder} was begun with another search space; expected another name=NAME."
+        )
+    if before != now:
+        raise ConfigError(
+            f"--continue: {folder} was begun with other overrides ({', '.join(sorted(before ^ now))}); "
+            "expected the same ones, or another name=NAME."
+        )
     return plan, folder
 
 

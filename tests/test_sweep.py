@@ -318,3 +318,37 @@ class TestBadInput:
         assert capsys.readouterr().err.endswith("(it has: first_try). Did you mean 'first_try'?\n")
         assert run(sweep.main, ["--resume", "first_try"]) == 2
         assert capsys.readouterr().err == "error: results/first_try holds no sweep: it has no sweep.yaml.\n"
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+class TestContinue:
+    """What a scheduler that starts a job again says every time."""
+
+    GIVEN = ("dango_gi", *SMALL, "search.trials=6", "trainer.max_epochs=6", "search.grace_epochs=2")
+
+    def test_nothing_is_there_yet(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        assert run(sweep.main, ["--continue", *self.GIVEN, "name=trial_run", "--dry-run"]) == 0
+
+    def test_a_sweep_that_has_ended_is_left_as_it_is(self, there: Path) -> None:
+        before = (there / "results" / "trial_run" / "leaderboard.csv").read_bytes()
+        code, out, err = end(start(there, "--continue", *self.GIVEN, "name=trial_run"))
+        assert code == 0, err
+        assert "6 trials: " in out
+        assert (there / "results" / "trial_run" / "leaderboard.csv").read_bytes() == before
+
+    def test_another_sweep_of_that_name(self, there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run(sweep.main, ["--continue", *self.GIVEN, "name=trial_run", "model.hidden_dim=24"]) == 2
+        assert capsys.readouterr().err == (
+            "error: --continue: results/trial_run was begun with other overrides (model.hidden_dim=24); "
+            "expected the same ones, or another name=NAME.\n"
+        )
+        assert run(sweep.main, ["--continue", "dango", "name=trial_run"]) == 2
+        assert "was begun with another search space" in capsys.readouterr().err
+
+    def test_the_space_is_required(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit) as ended:
+            sweep.main(["--continue", "--resume", "x"])
+        assert ended.value.code == 2
+        assert "--continue needs the search-space file" in capsys.readouterr().err

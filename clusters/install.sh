@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Prepares a machine for sweeps: the tested set in .venv, the environment of every shell. Quick where nothing changed.
+#
+#   bash ~/gisearch/clusters/install.sh [EXTRA ...]      extras of pyproject.toml, such as aws
+set -euo pipefail
+cd "$(dirname "$0")/.."
+extras=$(IFS=,; echo "$*")
+
+as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
+
+missing=()
+command -v make >/dev/null || missing+=(make)
+command -v rsync >/dev/null || missing+=(rsync)
+python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
+# torch.compile and some wheels look for a compiler.
+command -v cc >/dev/null || missing+=(gcc)
+if [ "${#missing[@]}" -gt 0 ]; then
+    command -v apt-get >/dev/null || { echo "error: not installed: ${missing[*]}" >&2; exit 1; }
+    # A machine that has just started may still be installing its own updates.
+    as_root apt-get -o DPkg::Lock::Timeout=300 update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${missing[@]}"
+fi
+
+make --no-print-directory install EXTRAS="$extras"
+
+# torch-scatter speeds some layers up and is not needed: its ready wheel where there is one for this PyTorch and CUDA.
+if command -v nvidia-smi >/dev/null && [ ! -e .venv/.scatter ]; then
+    build=$(.venv/bin/python -c 'import torch
+print("torch-%s+cu%s" % (torch.__version__.split("+")[0], (torch.version.cuda or "").replace(".", "")))')
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+        --only-binary torch-scatter --no-deps --find-links "https://data.pyg.org/whl/$build.html" torch-scatter \
+        || echo "note: no ready torch-scatter for $build; going on without it"
+    touch .venv/.scatter
+fi
+
+line="source $PWD/clusters/environment.sh"
+if ! grep -qxF "$line" ~/.bashrc 2>/dev/null; then
+    # The last line of a file that somebody wrote may lack its end.
+    if [ -s ~/.bashrc ] && [ -n "$(tail -c 1 ~/.bashrc)" ]; then echo >> ~/.bashrc; fi
+    echo "$line" >> ~/.bashrc
+fi
