@@ -25,7 +25,8 @@ fi
 make --no-print-directory install EXTRAS="$extras"
 
 # torch-scatter speeds some layers up and is not needed: its ready wheel where there is one for this PyTorch and CUDA.
-if command -v nvidia-smi >/dev/null && [ ! -e .venv/.scatter ]; then
+# Images for GPUs have nvidia-smi on machines without one, too.
+if nvidia-smi -L 2>/dev/null | grep -q GPU && [ ! -e .venv/.scatter ]; then
     build=$(.venv/bin/python -c 'import torch
 print("torch-%s+cu%s" % (torch.__version__.split("+")[0], (torch.version.cuda or "").replace(".", "")))')
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \

@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
     else:
         plan = plan_sweep(find_search_space(str(arguments.space)), overrides)
         if arguments.go_on:
-            plan, folder = _continued_plan(plan)
+            plan, folder = continued_plan(plan)
     if arguments.dry_run:
         _show_plan(plan, console)
         return 0
@@ -125,7 +125,7 @@ def _resumed_plan(name: str, overrides: list[str], more: int | None) -> tuple[Sw
     return plan, folder
 
 
-def _continued_plan(plan: SweepPlan) -> tuple[SweepPlan, Path | None]:
+def continued_plan(plan: SweepPlan) -> tuple[SweepPlan, Path | None]:
     """Return the plan with the folder in which it was begun before; None where it was not.
 
     Raises:
@@ -137,7 +137,7 @@ def _continued_plan(plan: SweepPlan) -> tuple[SweepPlan, Path | None]:
     folder = Path(plan.config.results.dir) / plan.config.name
     if not (folder / SWEEP_FILE).is_file():
         return plan, None
-    free = ("search.", "results.", "tracking.")
+    free = ("search.", "results.", "tracking.", "name=")
     before, now = (
         {o for o in overrides if not o.startswith(free)}
         for overrides in (read_facts(folder)["overrides"], plan.overrides)

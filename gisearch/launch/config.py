@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import Field
@@ -79,7 +80,8 @@ class RayCluster:
         project: the folder on the cluster's machines into which the file copies this project.
         python: the interpreter there, from ``project``.
         results: the folder that all machines of the cluster share; sweeps are kept in it.
-        tracking_uri: the MLflow store as the head sees it; null keeps one in ``results``.
+        tracking_uri: the MLflow store as the head sees it, without a password; null keeps one in ``results``.
+        machines_minutes: how long a sweep waits for machines that the file names to join the cluster.
         sweep: overrides for every sweep launched here, such as ``search.gpus_per_worker=1``.
     """
 
@@ -87,13 +89,22 @@ class RayCluster:
     file: str = "onprem.yaml"
     project: str = "~/gisearch"
     python: str = ".venv/bin/python"
-    results: str = "/shared/results"
+    results: Annotated[str, Field(pattern="^/")] = "/shared/results"
     tracking_uri: str | None = None
+    machines_minutes: Amount = 30
     sweep: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # It would be read in the record of the launch, on the head's command line and in Ray's dashboard.
+        if self.tracking_uri is not None and urlsplit(self.tracking_uri).password:
+            raise ValueError(
+                "tracking_uri: expected an address without a password, which MLflow takes from "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the head's ~/.bashrc"
+            )
 
 
 Cluster = SlurmCluster | RayCluster
-C = TypeVar("C", SlurmCluster, RayCluster)
+C = TypeVar("C", bound=SlurmCluster | RayCluster)
 _PRESETS: dict[type, str] = {SlurmCluster: "slurm", RayCluster: "onprem"}
 
 

@@ -50,7 +50,7 @@ def split_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def check_job(space: str, overrides: Sequence[str]) -> SweepJob:
-    """Check a sweep as ``gisearch sweep --dry-run`` does.
+    """Check a sweep as ``gisearch sweep --continue --dry-run`` does.
 
     Args:
         space: a search-space file, or the name of a shipped one.
@@ -60,9 +60,10 @@ def check_job(space: str, overrides: Sequence[str]) -> SweepJob:
         ConfigError: what is wrong with it.
     """
     from gisearch.search.plan import plan_sweep
+    from gisearch.sweep import continued_plan
 
     path = find_search_space(space)
-    plan = plan_sweep(path, list(overrides))
+    plan, _ = continued_plan(plan_sweep(path, list(overrides)))
     kept = tuple(o for o in overrides if not o.startswith("name="))
     search = plan.config.search
     return SweepJob(

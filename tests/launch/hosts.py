@@ -82,15 +82,12 @@ class Host:
         cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on this host and wait for it."""
-        wrapped = self.command(*command)
         done = subprocess.run(
-            wrapped,
+            self.command(*_within(cwd), *command),
             capture_output=True,
             text=True,
             timeout=timeout,
             env={**os.environ, **(env or {})},
-            # nsenter enters the mounts, and with them the root folder.
-            cwd=cwd,
             stdin=subprocess.DEVNULL,
         )
         assert not check or done.returncode == 0, (
@@ -104,18 +101,22 @@ class Host:
         """Start a command on this host; its output goes to a file."""
         with log.open("ab") as out:
             return subprocess.Popen(
-                self.command(*command),
+                self.command(*_within(cwd), *command),
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **(env or {})},
-                cwd=cwd,
             )
 
     def stop(self) -> None:
         """End the host and everything that runs on it."""
         self._unshare.kill()
         self._unshare.wait(10)
+
+
+def _within(folder: Path | None) -> tuple[str, ...]:
+    """Return what a command begins with that runs in a folder: who enters a host starts at its root."""
+    return () if folder is None else ("env", f"--chdir={folder}")
 
 
 class Network:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import yaml
 from gisearch import __version__
 from gisearch import sweep as sweep_command
 from gisearch.command_line import run
+from tests.launch.programs import load_program
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDER = REPOSITORY / "clusters" / "kuberay"
@@ -161,14 +163,23 @@ class TestWhatRayReads:
         assert (gpu["resources"]["CPU"], gpu["resources"]["GPU"]) == (4, 1)
         assert found["idle_timeout_minutes"] == 5
 
-    def test_the_sweep_counts_machines_that_may_come(self, cluster: dict[str, Any]) -> None:
-        from types import SimpleNamespace
+    def test_a_sweep_counts_the_machines_that_may_come(self, cluster: dict[str, Any]) -> None:
+        from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 
         from gisearch.search.cluster import WorkerNeeds, concurrency, still_to_come
         from gisearch.search.config import SearchConfig
 
-        group = SimpleNamespace(resources={"CPU": 4.0, "GPU": 1.0}, max_count=8)
-        nodes = [{"CPU": 0.0}, *still_to_come([group], [{"CPU": 0.0}])]
+        machines = load_program("machines")
+        config = json.loads((FOLDER / "machines.json").read_text())
+        cluster["metadata"]["namespace"] = "default"
+        of_ray = machines.groups(_derive_autoscaling_config_from_ray_cr(cluster))
+        told = machines.groups(config)
+        assert told.keys() == of_ray.keys()
+        for name, (resources, most) in told.items():
+            assert most == of_ray[name][1]
+            assert resources.items() <= of_ray[name][0].items()
+        groups = machines.message(told).node_group_configs
+        nodes = [{"CPU": 0.0}, *still_to_come(groups, [{"CPU": 0.0}])]
         search = SearchConfig(gpus_per_worker=1, cpus_per_worker=4, trials=100)
         assert concurrency(search, WorkerNeeds.of(search, 1), nodes) == 8
 
@@ -187,7 +198,11 @@ class TestJob:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         monkeypatch.chdir(tmp_path)
-        program, verb, *arguments = shlex.split(job["spec"]["entrypoint"])
+        announced, sweep = job["spec"]["entrypoint"].split(" && ")
+        assert [Path(word).name for word in announced.split()] == [
+            *("python", "machines.py", "announce", "machines.json")
+        ]
+        program, verb, *arguments = shlex.split(sweep)
         assert (program, verb) == ("gisearch", "sweep")
         assert "--continue" in arguments, "a job that is tried again goes on"
         here = [a.replace("/shared", str(tmp_path)) for a in arguments]

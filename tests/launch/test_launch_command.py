@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gisearch.command_line import run
 from gisearch.composition import group_options
@@ -12,6 +13,7 @@ from gisearch.launch.__main__ import main
 from gisearch.launch.config import RayCluster, SlurmCluster, cluster_file, compose_cluster
 from gisearch.launch.job import check_job, split_overrides
 from gisearch.launch.record import Launch, find_launch
+from gisearch.resources import find_search_space
 
 SPACE = ["dango_gi", "data=demo_tiny", "model.hidden_dim=16"]
 
@@ -43,6 +45,15 @@ class TestInput:
         message = failing(capsys, "slurm", *SPACE, "cluster.time=soon")
         assert message == "cluster: time: expected HH:MM:SS or D-HH:MM:SS, got 'soon'"
         assert "cluster.nodes: " in failing(capsys, "slurm", *SPACE, "cluster.nodes=0")
+
+    def test_a_sweep_of_that_name_was_another(self, capsys: pytest.CaptureFixture[str]) -> None:
+        folder = Path("results/dango_gi")
+        folder.mkdir(parents=True)
+        (folder / "search_space.yaml").write_bytes(find_search_space("dango_gi").read_bytes())
+        (folder / "sweep.yaml").write_text(yaml.safe_dump({"overrides": ["name=dango_gi", *SPACE[1:]]}))
+        check_job("dango_gi", SPACE[1:])
+        message = failing(capsys, "slurm", *SPACE, "trainer.max_epochs=3")
+        assert message.startswith("--continue: results/dango_gi was begun with other overrides (trainer.max_")
 
     def test_a_preset_of_another_kind(self, capsys: pytest.CaptureFixture[str]) -> None:
         message = failing(capsys, "slurm", *SPACE, "cluster=slurm_gpus")
