@@ -99,8 +99,8 @@ def message(workers: dict[str, tuple[dict[str, int], int]]) -> Any:
 def announce(config: dict[str, Any], address: str) -> None:
     """Tell Ray which machines its autoscaler may start.
 
-    Ray has a place for that, which ``ray up`` and KubeRay (Ray 2.60) leave empty. A sweep reads it: without,
-    one on a cluster that has started no worker yet would find no room for a trial.
+    Ray has a place for that, which ``ray up`` and KubeRay (Ray 2.60) leave empty. A sweep reads it: a cluster
+    that has started no worker yet would have no room for a trial.
     """
     from ray import _raylet
 
