@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# What a worker of a cloud's cluster does beside Ray:
+# What a worker of a cluster does beside Ray. A cloud's:
 #
 #   bash ~/gisearch/clusters/worker.sh join HEAD_ADDRESS     before Ray starts: mounts the head's /shared, starts:
 #   bash ~/gisearch/clusters/worker.sh watch                 ends this machine where Ray is gone for 15 minutes
 #
 # Only the head ends workers that have nothing to do. Without the second line, a head that dies would leave GPUs behind
-# that nobody uses and somebody pays for.
+# that nobody uses and somebody pays for. A machine of one's own:
+#
+#   bash ~/gisearch/clusters/worker.sh tidy                  after Ray started: ends what Ray leaves behind when it ends
 set -euo pipefail
 
 shared=/shared
@@ -55,10 +57,19 @@ watch() {
     done
 }
 
+# Ray (2.60) ends by itself where its head is gone, but for the process that reads its logs.
+tidy() {
+    local raylet reader
+    raylet=$(pgrep -n -u "$(id -u)" -x raylet)
+    reader=$(pgrep -n -u "$(id -u)" -f ray/_private/log_monitor.py)
+    # Neither SSH nor its terminal waits for it.
+    setsid bash -c "while kill -0 $raylet; do sleep 5; done; kill $reader" </dev/null >/dev/null 2>&1 &
+}
+
 case ${1:-} in
-    join | watch) "$@" ;;
+    join | watch | tidy) "$@" ;;
     *)
-        echo "error: expected join HEAD_ADDRESS or watch" >&2
+        echo "error: expected join HEAD_ADDRESS, watch or tidy" >&2
         exit 2
         ;;
 esac
