@@ -1,4 +1,4 @@
-"""What reconstructing networks costs: ``python -m benchmarks.dango_pretraining [--json]``.
+"""What reconstructing networks costs: ``python -m benchmarks dango_pretraining [--json] [--device cuda]``.
 
 A step is a forward pass, the reconstruction loss and the backward pass of Dango's pretraining on six
 generated networks of about the sizes of STRING's channels, over the genes of the reference yeast cell.
@@ -8,11 +8,13 @@ model's own form.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from benchmarks.report import Report, measure, median_seconds, parser_of, show
+from benchmarks.report import Options, Report, measure, run_alone
+from benchmarks.timing import timing
 
 NUM_GENES = 6_607
 # Directed edges per gene of STRING's channels, as in the demo cell's size yeast_large.
@@ -27,7 +29,7 @@ MEAN_DEGREES = {
 
 
 def run_case(
-    form: str, *, num_genes: int, mean_degrees: Mapping[str, float], width: int, repeats: int, threads: int
+    form: str, options: Options, *, num_genes: int, mean_degrees: Mapping[str, float], width: int
 ) -> dict[str, Any]:
     """Measure the steps of one form of the loss; every form has the same networks and weights."""
     import torch
@@ -37,10 +39,11 @@ def run_case(
     from gisearch.data.synthetic.networks import build_networks
     from gisearch.data.synthetic.structure import build_structure
     from gisearch.models.dango import DangoPreTrain
-    from gisearch.models.layers.reconstruction import ReconstructionConfig
+    from gisearch.models.layers.config import ReconstructionConfig
     from gisearch.models.layers.stages import StageMonitor
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(options.threads)
+    device = options.device
     channels = {
         name: DemoNetworkConfig(mean_degree=degree, noise=0.35, modules_seen=0.5)
         for name, degree in mean_degrees.items()
@@ -59,12 +62,13 @@ def run_case(
     networks = list(build_networks(cell, build_structure(cell)).values())
     lambdas = ReconstructionConfig().check(list(mean_degrees))
     torch.manual_seed(0)
-    model, monitor = DangoPreTrain(networks, num_genes, width, lambdas), StageMonitor()
+    model, monitor = DangoPreTrain(networks, num_genes, width, lambdas).to(device), StageMonitor()
     adjacency = []
     if form == "dense":
         for network in networks:
             source, target = torch.from_numpy(network.edges)
-            adjacency.append(torch.zeros(num_genes, num_genes).index_put_((target, source), torch.ones(())))
+            matrix = torch.zeros(num_genes, num_genes).index_put_((target, source), torch.ones(()))
+            adjacency.append(matrix.to(device))
 
     def dense_loss() -> torch.Tensor:
         per_network, layer = model(monitor), model.reconstruction
@@ -84,49 +88,35 @@ def run_case(
         model.zero_grad()
         loss().backward()
 
-    seconds = median_seconds(step, repeats=repeats)
+    measured = timing(step, repeats=options.repeats, device=device)
     edges = sum(network.num_edges for network in networks)
-    return {"seconds": seconds, "loss": loss().item(), "edges": edges}
+    return {**measured, "loss": loss().item(), "edges": edges}
 
 
 def run(
+    options: Options,
     *,
     num_genes: int = NUM_GENES,
     mean_degrees: Mapping[str, float] = MEAN_DEGREES,
     width: int = 64,
-    repeats: int = 5,
-    threads: int = 2,
 ) -> Report:
     """Measure both forms, and how far the losses are apart relative to the dense one's."""
     case = partial(
-        run_case,
-        num_genes=num_genes,
-        mean_degrees=dict(mean_degrees),
-        width=width,
-        repeats=repeats,
-        threads=threads,
+        run_case, options=options, num_genes=num_genes, mean_degrees=dict(mean_degrees), width=width
     )
-    report = measure("dango_pretraining", {form: partial(case, form) for form in ("dense", "gram")})
-    reference = report["rows"][0]["loss"]
-    for row in report["rows"]:
-        row["relative_difference"] = abs(row["loss"] - reference) / reference
-    return report
+    sizes = {"genes": num_genes, "mean_degrees": dict(mean_degrees), "width": width}
+    cases = {form: partial(case, form) for form in ("dense", "gram")}
+    report = measure("dango_pretraining", cases, options, sizes=sizes)
+    reference = report.rows[0].facts["loss"]
+    return report.with_facts(
+        lambda row: {"relative_difference": abs(row.facts["loss"] - reference) / reference}
+    )
 
 
-def main() -> None:
-    """Run the benchmark and print it."""
-    parser = parser_of("dango_pretraining", __doc__)
-    parser.add_argument("--genes", type=int, default=NUM_GENES, help="genes of the cell")
-    parser.add_argument("--width", type=int, default=64, help="width of the embeddings")
-    arguments = parser.parse_args()
-    report = run(
-        num_genes=arguments.genes,
-        width=arguments.width,
-        repeats=arguments.repeats,
-        threads=arguments.threads,
-    )
-    show(report, as_json=arguments.json)
+def benchmark(options: Options) -> Report:
+    """Measure both forms at the size of the reference yeast cell."""
+    return run(options)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_alone("dango_pretraining", __doc__, benchmark))

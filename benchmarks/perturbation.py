@@ -1,6 +1,6 @@
 """How fast is a training step on 28 genotypes, for each way of encoding what they lack?
 
-    python -m benchmarks.perturbation [--json]
+    python -m benchmarks perturbation [--json] [--device cuda]
 
 The cell has the published two-network size: 6,607 genes, 144,211 physical and 16,095 regulatory edges. The
 reference is the literal lazy model in PyTorch Geometric: a ``Batch`` of masked copies of the cell through
@@ -19,13 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.report import measure, median_seconds, parser_of, show
+from benchmarks.report import Options, Report, measure, run_alone
+from benchmarks.timing import timing
 from gisearch.config import build
 from gisearch.data.cell_graph import CellGraph, Network
 from gisearch.data.dataset import Target
 from gisearch.data.gene_names import GeneNames
 from gisearch.models.batch import GenotypeBatch
-from gisearch.models.gene_interaction_dango import GeneInteractionDango, GeneInteractionDangoConfig
+from gisearch.models.config.gene_interaction_dango import GeneInteractionDangoConfig
+from gisearch.models.gene_interaction_dango import GeneInteractionDango
 from gisearch.models.layers.mlp import mlp
 from gisearch.models.layers.perturbation.masked import kept_genes
 from gisearch.models.layers.pooling import AttentionalPooling
@@ -124,35 +126,34 @@ def masked_copies(cell: CellGraph, batch: GenotypeBatch) -> tuple[Any, Any]:
     return copy([]), Batch.from_data_list([copy(row) for row in batch.deleted.tolist()])
 
 
-def model_of(cell: CellGraph, perturbation: str) -> GeneInteractionDango:
+def model_of(cell: CellGraph, perturbation: str, convolution: str = "gin") -> GeneInteractionDango:
     """Return GeneInteractionDango at the published width and depth, without dropout."""
     values = {
         "hidden_dim": WIDTH,
         "perturbation": perturbation,
-        "encoder": {"num_layers": LAYERS, "dropout": 0.0},
+        "encoder": {"num_layers": LAYERS, "dropout": 0.0, "convolution": convolution},
     }
     torch.manual_seed(0)
     return build(GeneInteractionDangoConfig, values).build(cell, Target("gene_interaction", "regression"))
 
 
-def run_case(
-    name: str, repeats: int, threads: int, num_genes: int, edges: Mapping[str, int]
-) -> dict[str, Any]:
+def run_case(name: str, options: Options, num_genes: int, edges: Mapping[str, int]) -> dict[str, Any]:
     """Measure one encoding's training step."""
-    torch.set_num_threads(threads)
-    cell, batch = reference_cell(num_genes, edges), triple_deletions(num_genes, BATCH)
+    torch.set_num_threads(options.threads)
+    device = options.device
+    cell, batch = reference_cell(num_genes, edges), triple_deletions(num_genes, BATCH).to(device)
     torch.manual_seed(0)
-    targets = Targets("gene_interaction", {"gene_interaction": torch.randn(BATCH)})
+    targets = Targets("gene_interaction", {"gene_interaction": torch.randn(BATCH)}).to(device)
     model: GeneInteractionDango | LazyReference
     if name == "reference":
-        model = lazy = LazyReference(cell, model_of(cell, "index"))
-        wild, copies = masked_copies(cell, batch)
+        model = lazy = LazyReference(cell, model_of(cell, "index")).to(device)
+        wild, copies = (cells.to(device) for cells in masked_copies(cell, batch))
         kept = kept_genes(batch, num_genes)
 
         def loss() -> Tensor:
             return targets.loss(lazy(wild, copies, batch, kept))
     else:
-        model = ours = model_of(cell, name)
+        model = ours = model_of(cell, name).to(device)
 
         def loss() -> Tensor:
             return ours.training_loss(batch, targets)
@@ -165,20 +166,23 @@ def run_case(
         optimizer.step()
 
     slow = name in ("reference", "masked")
-    return {"seconds": median_seconds(step, repeats=min(repeats, 3) if slow else repeats)}
+    repeats = min(options.repeats, 3) if slow else options.repeats
+    return timing(step, repeats=repeats, device=device)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the benchmark."""
-    parser = parser_of("perturbation", __doc__)
-    arguments = parser.parse_args(list(argv))
-    cases = {
-        name: partial(run_case, name, arguments.repeats, arguments.threads, NUM_GENES, EDGES)
-        for name in ("reference", "masked", "exact", "index")
+def benchmark(options: Options) -> Report:
+    """Measure every encoding."""
+    names = ("reference", "masked", "exact", "index")
+    cases = {name: partial(run_case, name, options, NUM_GENES, EDGES) for name in names}
+    sizes = {
+        "genes": NUM_GENES,
+        "edges": sum(EDGES.values()),
+        "batch": BATCH,
+        "width": WIDTH,
+        "layers": LAYERS,
     }
-    show(measure("perturbation", cases), as_json=arguments.json)
-    return 0
+    return measure("perturbation", cases, options, sizes=sizes)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_alone("perturbation", __doc__, benchmark))

@@ -1,121 +1,256 @@
-"""What benchmarks share: timing, peak memory in a process of its own, and one report per benchmark.
+"""What benchmarks share: one command line, one typed report, one way to measure and to show.
 
-A benchmark is a mapping of cases, the first of which is the reference. A case is a function of a module
-(or a ``functools.partial`` of one), because every case runs in a fresh process: its peak memory is then
-nobody else's. It returns what it measured, ``seconds`` at least.
+A benchmark is a mapping of cases. A case is a function of a module (or a ``functools.partial`` of one),
+because every case runs in a fresh process: its peak memory is then nobody else's. It returns what it
+measured, ``seconds`` at least (see ``timing.py``).
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
-import multiprocessing
 import os
 import platform
-import resource
-import statistics
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-Case = Callable[[], Mapping[str, Any]]
-Report = dict[str, Any]
+from benchmarks.timing import Case, measure_case
+
+VERSIONS = ("torch", "torch-geometric", "torch-scatter", "numpy", "ray", "optuna", "mlflow")
 
 
-def median_seconds(step: Callable[[], object], *, repeats: int, warmup: int = 1) -> float:
-    """Return the median wall time of ``step`` in seconds, after ``warmup`` runs that do not count."""
-    for _ in range(warmup):
-        step()
-    seconds = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
+class SkippedError(Exception):
+    """A benchmark cannot run here; the message says why, in one sentence."""
 
 
-def peak_memory_mb() -> float:
-    """Return this process's peak resident memory in MB, the libraries it imported included."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        # Not ru_maxrss, which on Linux a new process inherits from the one that started it.
-        kilobytes = next(line.split()[1] for line in status.read_text().splitlines() if "VmHWM" in line)
-        return int(kilobytes) * 1024 / 1e6
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+@dataclass(frozen=True)
+class Options:
+    """What every benchmark can be asked.
 
-
-def measure_case(case: Case) -> dict[str, Any]:
-    """Run ``case`` in a fresh process; return what it measured, and its ``peak_mb``.
-
-    Raises:
-        RuntimeError: the process died, of too little memory for example.
+    Attributes:
+        repeats: steps per case, of which the median counts.
+        threads: threads of PyTorch.
+        device: where tensors live; a benchmark that only measures the processor refuses ``cuda``.
+        yeast: the folder of yeast tables, for benchmarks of data.
+        sweep: whether to start a sweep where that is part of a benchmark.
     """
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(case, sender))
-    process.start()
-    sender.close()
-    try:
-        measured: dict[str, Any] = receiver.recv()
-    except EOFError:
-        process.join()
-        raise RuntimeError(f"the case's process ended with exit code {process.exitcode}.") from None
-    process.join()
-    return measured
+
+    repeats: int = 5
+    threads: int = 2
+    device: str = "cpu"
+    yeast: Path | None = None
+    sweep: bool = False
+
+    def require_cpu(self, benchmark: str) -> None:
+        """Raise SkippedError where another device was asked for."""
+        if self.device != "cpu":
+            raise SkippedError(f"{benchmark} measures the processor only: run it with --device cpu.")
 
 
-def _run(case: Case, sender: Any) -> None:
-    measured = dict(case())
-    sender.send({"peak_mb": peak_memory_mb()} | measured)
-    sender.close()
+@dataclass(frozen=True)
+class Row:
+    """One case.
+
+    Attributes:
+        case: its name.
+        seconds: by the wall clock, the median of the repeats.
+        ratio: the reference's seconds over this case's, of the same run.
+        reference: the case that it is compared with.
+        spread: half the distance between the quartiles of the seconds, relative to them; None where the
+            case ran fewer than three times.
+        processor_seconds: of all threads; None where other processes do the work.
+        peak_mb: peak resident memory of the case's own process.
+        facts: whatever else the case measured.
+    """
+
+    case: str
+    seconds: float
+    ratio: float
+    reference: str
+    peak_mb: int
+    spread: float | None = None
+    processor_seconds: float | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def measure(benchmark: str, cases: Mapping[str, Case]) -> Report:
+@dataclass(frozen=True)
+class Report:
+    """What one benchmark measured in one run.
+
+    Attributes:
+        benchmark: its name.
+        machine: cores, load, GPU, versions; nothing that names the machine.
+        sizes: what was measured at which size; only reports of equal sizes compare.
+        rows: the cases, in the order they ran.
+        facts: what belongs to no case.
+    """
+
+    benchmark: str
+    machine: Mapping[str, Any]
+    sizes: Mapping[str, Any]
+    rows: tuple[Row, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        return dataclasses.asdict(self)
+
+    def with_facts(self, facts: Callable[[Row], Mapping[str, Any]], *, without: Sequence[str] = ()) -> Report:
+        """Return the report with further facts per row, and without those named."""
+        rows = []
+        for row in self.rows:
+            kept = {name: value for name, value in row.facts.items() if name not in without}
+            rows.append(dataclasses.replace(row, facts={**kept, **facts(row)}))
+        return dataclasses.replace(self, rows=tuple(rows))
+
+
+def machine_of(options: Options) -> dict[str, Any]:
+    """Describe the machine and the versions; no host name."""
+    versions = {"python": platform.python_version()}
+    for name in VERSIONS:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    described: dict[str, Any] = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+        "threads": options.threads,
+        "device": options.device,
+        "versions": versions,
+    }
+    if options.device == "cuda":
+        import torch
+
+        described["gpu"] = torch.cuda.get_device_name()
+    return described
+
+
+def measure(
+    benchmark: str,
+    cases: Mapping[str, Case],
+    options: Options,
+    *,
+    sizes: Mapping[str, Any],
+    references: Mapping[str, str] | None = None,
+) -> Report:
     """Run every case, one after another, and return the benchmark's report.
 
-    Returns:
-        ``benchmark``, ``machine`` and ``rows``; a row has ``case``, ``seconds``, ``ratio`` (the first
-        case's seconds over this one's), ``peak_mb``, and whatever else the case measured.
+    Args:
+        benchmark: its name.
+        cases: case name to case.
+        options: what was asked.
+        sizes: what makes two reports comparable.
+        references: which earlier case a case is compared with; by default the first one.
     """
-    machine = {"platform": platform.platform(), "cores": os.cpu_count(), "load": os.getloadavg()[0]}
-    rows: list[dict[str, Any]] = []
-    reference: float | None = None
+    machine = machine_of(options)
+    first = next(iter(cases))
+    rows: dict[str, Row] = {}
     for name, case in cases.items():
         measured = measure_case(case)
         seconds = float(measured.pop("seconds"))
-        reference = seconds if reference is None else reference
-        row = {"case": name, "seconds": round(seconds, 5), "ratio": round(reference / seconds, 2)}
-        rows.append(row | {"peak_mb": round(measured.pop("peak_mb"))} | measured)
-    return {"benchmark": benchmark, "machine": machine, "rows": rows}
+        reference = (references or {}).get(name, first)
+        rows[name] = Row(
+            case=name,
+            seconds=seconds,
+            ratio=1.0 if reference == name else rows[reference].seconds / seconds,
+            reference=reference,
+            peak_mb=round(measured.pop("peak_mb")),
+            spread=measured.pop("spread", None),
+            processor_seconds=measured.pop("processor_seconds", None),
+            facts=measured,
+        )
+    return Report(benchmark, machine, dict(sizes), tuple(rows.values()))
 
 
 def parser_of(module: str, description: str | None) -> argparse.ArgumentParser:
-    """Return the command line that every benchmark has: ``--json``, ``--repeats``, ``--threads``."""
-    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{module}", description=description)
+    """Return the command line that every benchmark has."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks{module and '.'}{module}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--repeats", type=int, default=5, help="steps per case, of which the median counts")
     parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where tensors live")
     return parser
+
+
+def options_of(arguments: argparse.Namespace) -> Options:
+    """Return the options of a parsed command line.
+
+    Raises:
+        SkippedError: there is no such device.
+    """
+    if arguments.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise SkippedError("--device cuda: PyTorch finds no GPU here.")
+    known = {option.name for option in dataclasses.fields(Options)}
+    return Options(**{name: value for name, value in vars(arguments).items() if name in known})
+
+
+def run_alone(module: str, description: str | None, benchmark: Callable[[Options], Report]) -> int:
+    """Be the command of one benchmark without options of its own; return the exit code."""
+    arguments = parser_of(module, description).parse_args()
+    return finish(lambda: benchmark(options_of(arguments)), as_json=arguments.json)
+
+
+def finish(run: Callable[[], Report], *, as_json: bool) -> int:
+    """Run a benchmark and show its report, or say why it cannot run; return the exit code."""
+    try:
+        report = run()
+    except SkippedError as skipped:
+        print(f"skipped: {skipped}", file=sys.stderr)
+        return 0
+    show(report, as_json=as_json)
+    return 0
 
 
 def show(report: Report, *, as_json: bool) -> None:
     """Print the report as one JSON object, or as a table."""
     if as_json:
-        print(json.dumps(report, indent=2))
+        print(json.dumps(report.plain(), indent=2))
         return
     from rich.console import Console
     from rich.table import Table
 
-    extras = list(dict.fromkeys(key for row in report["rows"] for key in row))[4:]
-    table = Table("case", "seconds", "times faster", "peak MB", *extras, title=report["benchmark"])
-    for row in report["rows"]:
-        cells = [row["case"], f"{row['seconds']:.4f}", f"{row['ratio']:.1f}", str(row["peak_mb"])]
-        table.add_row(*cells, *(_text(row.get(key, "")) for key in extras))
-    Console().print(table)
+    heads = ("case", "seconds", "±", "processor s", "times faster", "than", "peak MB")
+    table = Table(*heads, title=report.benchmark)
+    for row in report.rows:
+        cells = [
+            row.case,
+            f"{row.seconds:.4g}",
+            "" if row.spread is None else f"{row.spread:.0%}",
+            "" if row.processor_seconds is None else f"{row.processor_seconds:.4g}",
+            f"{row.ratio:.3g}",
+            "" if row.reference == row.case else row.reference,
+            str(row.peak_mb),
+        ]
+        table.add_row(*cells)
+    console = Console()
+    console.print(table)
+    facts = {row.case: row.facts for row in report.rows}
+    for what, values in (
+        *facts.items(),
+        ("all", report.facts),
+        ("sizes", report.sizes),
+        ("machine", report.machine),
+    ):
+        if values:
+            listed = ", ".join(f"{key} {_text(value)}" for key, value in values.items())
+            console.print(f"{what}: {listed}", highlight=False)
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{key} {_text(entry)}" for key, entry in value.items())
     return f"{value:.3g}" if isinstance(value, float) else str(value)

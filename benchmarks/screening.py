@@ -1,5 +1,6 @@
 """How many candidates does a trained model score in a second?
 
+    python -m benchmarks screening [--json]
     python -m benchmarks.screening [--json] [--order 2|3] [--candidates 200000]
 
 GeneInteractionDango of width 64 in index encoding on a cell of the published large size: 6,607 genes and nine
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -22,13 +23,14 @@ import numpy as np
 import torch
 
 from benchmarks.perturbation import NUM_GENES, reference_cell
-from benchmarks.report import measure, parser_of, show
+from benchmarks.report import Options, Report, finish, measure, options_of, parser_of
 from gisearch.config import build
 from gisearch.data.candidates import Candidates
 from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Target
 from gisearch.models.batch import GenotypeBatch
-from gisearch.training.experiment import ExperimentConfig, TrainedModel
+from gisearch.training.config import ExperimentConfig
+from gisearch.training.experiment import TrainedModel
 from gisearch.training.screening import Screen, decide, screen_here
 from gisearch.training.target import TargetScale
 
@@ -83,29 +85,38 @@ def _timed(count: int, run: Any) -> dict[str, Any]:
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     return {
         "seconds": wall / count * 1e6,
+        "processor_seconds": processor / count * 1e6,
         "candidates": count,
         "millions_per_minute": count / wall * 60 / 1e6,
         "millions_per_processor_minute": count / processor * 60 / 1e6,
     }
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the benchmark."""
-    parser = parser_of("screening", __doc__)
-    parser.add_argument("--order", type=int, choices=(2, 3), default=3, help="deletions of a candidate")
-    parser.add_argument("--candidates", type=int, default=200_000, help="of the cases but the last")
-    arguments = parser.parse_args(list(argv))
-    order, count, threads = arguments.order, arguments.candidates, arguments.threads
-    few = min(count, 20_000)
+def benchmark(options: Options, order: int = 3, count: int = 200_000) -> Report:
+    """Measure all cases."""
+    options.require_cpu("screening")
+    threads, few = options.threads, min(count, 20_000)
     cases = {
         "predict": partial(predict_case, order, count, 2**16, threads, EDGES),
         "predict_256": partial(predict_case, order, few // 10, 256, threads, EDGES),
         "screening": partial(screen_case, order, count, threads, EDGES),
         "screening_more": partial(screen_case, order, count * MORE, threads, EDGES),
     }
-    show(measure("screening", cases), as_json=arguments.json)
-    return 0
+    sizes = {"genes": NUM_GENES, "edges": sum(EDGES.values()), "order": order, "candidates": count}
+    return measure("screening", cases, options, sizes=sizes)
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = parser_of("screening", __doc__)
+    parser.add_argument("--order", type=int, choices=(2, 3), default=3, help="deletions of a candidate")
+    parser.add_argument("--candidates", type=int, default=200_000, help="of the cases but the last")
+    arguments = parser.parse_args()
+    return finish(
+        lambda: benchmark(options_of(arguments), arguments.order, arguments.candidates),
+        as_json=arguments.json,
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

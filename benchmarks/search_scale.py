@@ -8,10 +8,7 @@ tracker's own thread writes, both share one interpreter, so ``cpu_ms`` shows wha
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
 import sys
 import tempfile
 import time
@@ -22,10 +19,10 @@ from typing import Any
 import psutil
 from optuna.samplers import RandomSampler, TPESampler
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.meter import Meter
 from benchmarks.mlflow_ui import open_ui
+from benchmarks.report import Options, Report, Row, finish, machine_of, options_of, parser_of
 from benchmarks.simulated_trials import Simulation
 from gisearch.data.load import load_dataset
 from gisearch.search.budget import Budget
@@ -42,7 +39,7 @@ from gisearch.search.study import STUDY_FILE, open_study
 from gisearch.search.supervision import SupervisedScheduler, Supervisor
 from gisearch.tracking.mlflow_tracker import SweepTracker
 from gisearch.tracking.store import Store, open_store
-from gisearch.training.metrics import Objective
+from gisearch.training.objective import Objective
 
 SPACE = Path(__file__).parent.parent / "search_spaces" / "dango_gi.yaml"
 PARTS = ("sampler", "ledger", "scheduler", "tracker", "rest")
@@ -50,9 +47,16 @@ _SAMPLER_STEPS = ("infer_relative_search_space", "sample_relative", "sample_inde
 
 
 def run(
-    trials: int, sampler: str, folder: Path, *, block: int = 1000, concurrency: int = 16, seed: int = 0
-) -> dict[str, Any]:
-    """Run the simulated sweep in ``folder`` and return the benchmark's object.
+    trials: int,
+    sampler: str,
+    folder: Path,
+    *,
+    block: int = 1000,
+    concurrency: int = 16,
+    seed: int = 0,
+    options: Options | None = None,
+) -> Report:
+    """Run the simulated sweep in ``folder``; return a row per block of trials, in seconds per trial.
 
     Args:
         trials: trials of the sweep.
@@ -61,6 +65,7 @@ def run(
         block: trials per row.
         concurrency: simulated trials at a time.
         seed: decides the trials and their curves.
+        options: what was asked of all benchmarks; describes the machine.
     """
     plan = plan_sweep(
         SPACE,
@@ -76,6 +81,7 @@ def run(
     store = open_store(plan.config.tracking)
     assert store is not None
     meter = Meter()
+    machine = machine_of(options or Options())
     tracker, rows = _simulate(plan, store, folder, meter, block=block, concurrency=concurrency)
     started = time.perf_counter()
     report = tracker.finish("finished", {}, {})
@@ -83,17 +89,38 @@ def run(
     started = time.perf_counter()
     reopened = Ledger(open_study(folder, folder.name, _OBJECTIVE), plan.space, plan.config.search)
     reopening = time.perf_counter() - started
-    return {
-        "benchmark": "search_scale",
-        "machine": {"platform": platform.platform(), "cores": os.cpu_count(), "load": os.getloadavg()[0]},
-        "trials": reopened.handed_out,
-        "sampler": sampler,
-        "rows": rows,
-        "drain_seconds": round(drain, 2),
-        "writes": {"delivered": report.delivered, "spooled": report.spooled, "message": report.message},
-        "reopen_seconds": round(reopening, 2),
-        "ui": open_ui(store, str(tracker.parent_run_id), folder),
-    }
+    return Report(
+        benchmark="search_scale",
+        machine=machine,
+        sizes={"trials": trials, "sampler": sampler, "block": block, "concurrency": concurrency},
+        rows=tuple(_row(measured, rows[0]) for measured in rows),
+        facts={
+            "trials": reopened.handed_out,
+            "drain_seconds": round(drain, 2),
+            "writes": {
+                "delivered": report.delivered,
+                "spooled": report.spooled,
+                "message": report.message,
+            },
+            "reopen_seconds": round(reopening, 2),
+            "ui": open_ui(store, str(tracker.parent_run_id), folder),
+        },
+    )
+
+
+def _row(measured: dict[str, Any], first: dict[str, Any]) -> Row:
+    """Return a block's row; its ratio says how the time per trial has changed since the first block."""
+    seconds, reference = (sum(block[f"{part}_ms"] for part in PARTS) / 1e3 for block in (measured, first))
+    facts = {name: value for name, value in measured.items() if name not in ("trials", "resident_mb")}
+    return Row(
+        case=f"{measured['trials']} trials",
+        seconds=seconds,
+        ratio=reference / seconds,
+        reference=f"{first['trials']} trials",
+        peak_mb=measured["resident_mb"],
+        processor_seconds=measured["cpu_ms"] / 1e3,
+        facts=facts,
+    )
 
 
 _OBJECTIVE = Objective("val/pearson", "max")
@@ -163,33 +190,27 @@ def _simulate(
     return tracker, rows
 
 
-def show(result: dict[str, Any]) -> None:
-    """Print the benchmark's object as a table and a few lines."""
-    heads = (key.replace("_", "\n") for key in result["rows"][0])
-    table = Table(*heads, title=f"the search's own cost per trial ({result['sampler']})")
-    for row in result["rows"]:
-        table.add_row(*(f"{value:.1f}" if isinstance(value, float) else str(value) for value in row.values()))
-    console = Console()
-    console.print(table)
-    for key in ("trials", "drain_seconds", "writes", "reopen_seconds", "ui"):
-        console.print(f"{key}: {result[key]}")
+def benchmark(
+    options: Options, trials: int = 1000, sampler: str = "random", block: int | None = None
+) -> Report:
+    """Run the simulated sweep in a folder that is removed afterwards."""
+    options.require_cpu("search_scale")
+    with tempfile.TemporaryDirectory() as folder:
+        return run(trials, sampler, Path(folder), block=block or max(1, trials // 4), options=options)
 
 
-def main() -> None:
+def main() -> int:
     """Run the benchmark and print it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.search_scale", description=__doc__)
+    parser = parser_of("search_scale", __doc__)
     parser.add_argument("--trials", type=int, default=10_000, help="trials of the simulated sweep")
     parser.add_argument("--sampler", choices=("tpe", "random"), default="tpe")
     parser.add_argument("--block", type=int, default=1000, help="trials per row")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        result = run(arguments.trials, arguments.sampler, Path(folder), block=arguments.block)
-    if arguments.json:
-        print(json.dumps(result, indent=2))
-    else:
-        show(result)
+    return finish(
+        lambda: benchmark(options_of(arguments), arguments.trials, arguments.sampler, arguments.block),
+        as_json=arguments.json,
+    )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

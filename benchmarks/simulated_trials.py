@@ -25,7 +25,7 @@ from gisearch.search.space import Assignment, SearchSpace
 from gisearch.search.trial import trial_name
 from gisearch.seeding import child_generator
 from gisearch.training.checkpoint import BEST
-from gisearch.training.experiment import ExperimentConfig
+from gisearch.training.config import ExperimentConfig
 
 # Of a hundred trials one reports a failure, and one loses its worker once.
 _FAILURE_RATE, _DEATH_RATE = 0.01, 0.01

@@ -1,4 +1,4 @@
-"""What a trial costs beyond its training: ``python -m benchmarks.trial_overhead [--json]``.
+"""What a trial costs beyond its training: ``python -m benchmarks.trial_overhead [--json] [--trials 20]``.
 
 Every case evaluates trivial trials one at a time, in a process and on a Ray of its own.
 
@@ -15,6 +15,7 @@ is the driver's.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import measure, parser_of, show
+from benchmarks.report import Options, Report, finish, measure, options_of, parser_of
 
 
 def plain_tune(trials: int) -> Mapping[str, Any]:
@@ -128,31 +129,27 @@ def sweep(trials: int, *overrides: str) -> Mapping[str, Any]:
         }
 
 
-def main() -> None:
+def benchmark(options: Options, trials: int = 20) -> Report:
+    """Measure every case; the recipe with nested trainers runs a fifth of the trials."""
+    options.require_cpu("trial_overhead")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    cases = {
+        "plain_tune": partial(plain_tune, trials),
+        "gisearch_warm": partial(sweep, trials),
+        "nested_recipe": partial(nested_recipe, max(2, trials // 5)),
+        "gisearch_ddp": partial(sweep, trials, "trainer.workers=2"),
+    }
+    references = {"nested_recipe": "nested_recipe", "gisearch_ddp": "nested_recipe"}
+    return measure("trial_overhead", cases, options, sizes={"trials": trials}, references=references)
+
+
+def main() -> int:
     """Run the benchmark and print it."""
     parser = parser_of("trial_overhead", __doc__)
     parser.add_argument("--trials", type=int, default=20, help="trials per case (nested: a fifth)")
     arguments = parser.parse_args()
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    few = max(2, arguments.trials // 5)
-    report = measure(
-        "trial_overhead",
-        {
-            "plain_tune": partial(plain_tune, arguments.trials),
-            "gisearch_warm": partial(sweep, arguments.trials),
-            "nested_recipe": partial(nested_recipe, few),
-            "gisearch_ddp": partial(sweep, arguments.trials, "trainer.workers=2"),
-        },
-    )
-    recipes = {"gisearch_ddp": "nested_recipe"}
-    seconds = {row["case"]: row["seconds"] for row in report["rows"]}
-    for row in report["rows"]:
-        if row["case"] in recipes:
-            row["ratio"] = round(seconds[recipes[row["case"]]] / row["seconds"], 2)
-        elif row["case"] == "nested_recipe":
-            row["ratio"] = 1.0
-    show(report, as_json=arguments.json)
+    return finish(lambda: benchmark(options_of(arguments), arguments.trials), as_json=arguments.json)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

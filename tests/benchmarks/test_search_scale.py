@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.meter import Meter
-from benchmarks.search_scale import PARTS, SPACE, run, show
+from benchmarks.report import show
+from benchmarks.search_scale import PARTS, SPACE, run
 from benchmarks.simulated_trials import Landscape
 from gisearch.search.plan import plan_sweep
 
@@ -18,22 +19,27 @@ from gisearch.search.plan import plan_sweep
 def test_a_tiny_run_reports_every_part_and_everything_arrives(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = run(60, "tpe", tmp_path, block=20, concurrency=4)
-    show(result)
-    assert "mlflow" not in capsys.readouterr().err.lower()
-    result = json.loads(json.dumps(result))
-    assert (result["benchmark"], result["trials"], result["sampler"]) == ("search_scale", 60, "tpe")
-    assert [row["trials"] for row in result["rows"]] == [20, 40, 60]
-    for row in result["rows"]:
-        assert all(row[f"{part}_ms"] > 0 for part in PARTS)
-        assert row["cpu_ms"] <= sum(row[f"{part}_ms"] for part in PARTS) + 1.0
-        assert row["resident_mb"] > 10
-    journals = [row["journal_mb"] for row in result["rows"]]
+    report = run(60, "tpe", tmp_path, block=20, concurrency=4)
+    show(report, as_json=True)
+    captured = capsys.readouterr()
+    assert "mlflow" not in captured.err.lower()
+    assert json.loads(captured.out)["benchmark"] == "search_scale"
+    assert (report.facts["trials"], report.sizes["sampler"]) == (60, "tpe")
+    assert [row.case for row in report.rows] == ["20 trials", "40 trials", "60 trials"]
+    assert {row.reference for row in report.rows} == {"20 trials"}
+    for row in report.rows:
+        assert all(row.facts[f"{part}_ms"] > 0 for part in PARTS)
+        assert row.seconds == pytest.approx(sum(row.facts[f"{part}_ms"] for part in PARTS) / 1e3)
+        assert row.processor_seconds is not None
+        assert row.processor_seconds <= row.seconds + 1e-3
+        assert row.peak_mb > 10
+    journals = [row.facts["journal_mb"] for row in report.rows]
     assert journals == sorted(journals)
-    assert result["writes"]["spooled"] == 0
-    assert result["writes"]["message"] == ""
-    assert (result["ui"]["status"], result["ui"]["sorted"]) == (200, True)
-    assert result["ui"]["runs"] == 60
+    assert report.facts["writes"]["spooled"] == 0
+    assert report.facts["writes"]["message"] == ""
+    ui = report.facts["ui"]
+    assert (ui["status"], ui["sorted"]) == (200, True)
+    assert ui["runs"] == 60
     # Only the best trials' checkpoints are left: the housekeeper saw every trial.
     assert len(list((tmp_path / "trials").glob("*/best.pt"))) == 5
 

@@ -4,12 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from gisearch.data.gene_names import GeneNames
 from gisearch.data.metabolism import Metabolism
-from gisearch.data.sources.gem import complexes_of_rule, read_gem
+from gisearch.data.sources.gem import read_gem
 from gisearch.errors import DataError
 
 NAMES = GeneNames(("YAL001C", "YAL002W", "YAL003W-A"), standard=("TFC3", "VPS8", ""))
@@ -134,28 +132,6 @@ def test_unknown_genes_are_counted(tmp_path: Path) -> None:
     )
 
 
-rules = st.recursive(
-    st.sampled_from(list("ABCDE")),
-    lambda inner: st.tuples(st.sampled_from([" and ", " or "]), st.lists(inner, min_size=2, max_size=4)).map(
-        lambda node: "(" + node[0].join(node[1]) + ")"
-    ),
-    max_leaves=10,
-)
-
-
-@settings(deadline=None, max_examples=150)
-@given(rules)
-def test_complexes_are_minimal_and_say_what_cobra_says(rule: str) -> None:
-    from cobra.core.gene import GPR
-
-    gpr = GPR.from_string(rule)
-    complexes = complexes_of_rule(gpr)
-    assert not any(a < b for a in complexes for b in complexes)
-    for mask in range(32):
-        gone = {gene for i, gene in enumerate("ABCDE") if mask >> i & 1}
-        assert gpr.eval(gone) == any(not (genes & gone) for genes in complexes)
-
-
 def test_a_rule_that_would_blow_up_is_refused(tmp_path: Path) -> None:
     pairs = " and ".join(f"(a{i} or b{i})" for i in range(14))
     path = tmp_path / "model.yml"
@@ -173,9 +149,35 @@ def test_a_rule_that_would_blow_up_is_refused(tmp_path: Path) -> None:
         ("model.yml", "a: [", "not a readable metabolic model ("),
         ("model.json", "{", "not a readable metabolic model ("),
         ("model.xml", "<sbml/>", "not a readable metabolic model ("),
-        ("model.yml", YAML.replace("YAL001C and Q0045", "YAL001C and and"), "Malformed gene_reaction_rule"),
+        (
+            "model.yml",
+            YAML.replace("YAL001C and Q0045", "YAL001C and and"),
+            "reaction r_0003: malformed gene rule",
+        ),
         ("model.yml", YAML.replace("2.5", "some"), "not a readable metabolic model (could not convert"),
-        ("model.yml", YAML.replace("s_0002: 2.5", "s_0009: 2.5"), "not a readable metabolic model ("),
+        (
+            "model.yml",
+            YAML.replace("s_0002: 2.5", "s_0009: 2.5"),
+            "model (reaction r_0001 refers to the metabolite 's_0009', which is not listed).",
+        ),
+        (
+            "model.yml",
+            YAML.replace("id: NO", 'id: "r_0001"'),
+            "model (the reaction 'r_0001' is listed twice).",
+        ),
+        ("model.yml", YAML.replace('id: "s_0002"', 'id: "s_0001"'), "metabolite 's_0001' is listed twice)."),
+        (
+            "model.yml",
+            YAML.replace("id: NO", "label: NO"),
+            "not a readable metabolic model (a reaction has no id",
+        ),
+        (
+            "model.yml",
+            YAML.replace("\n          - s_0001: -1\n", " none\n", 1),
+            "not a readable metabolic model (",
+        ),
+        ("model.yml", "", "not a readable metabolic model (no list of metabolites)."),
+        ("model.json", '{"metabolites": [], "reactions": [], "genes": []}', "the model has no reactions."),
     ],
 )
 def test_bad_models(tmp_path: Path, name: str, text: str, message: str) -> None:

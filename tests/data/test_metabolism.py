@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gisearch.data.metabolism import Metabolism
-from gisearch.data.sources.gem import complexes_of_rule
+from gisearch.data.sources.gene_rule import complexes_of_rule
 from gisearch.errors import DataError
 
 GENES = [f"g{i}" for i in range(6)]
@@ -20,12 +20,10 @@ rules = st.recursive(
 
 def metabolism_of(reactions: list[str]) -> Metabolism:
     """Build reactions with these gene rules over ``GENES``; an empty rule is none."""
-    from cobra.core.gene import GPR
-
     owner: list[int] = []
     complexes: list[list[int]] = []
     for number, rule in enumerate(reactions):
-        for names in complexes_of_rule(GPR.from_string(rule)):
+        for names in complexes_of_rule(rule):
             owner.append(number)
             complexes.append([GENES.index(name) for name in names])
     return Metabolism(
