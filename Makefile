@@ -8,8 +8,9 @@ SPACE ?= search_spaces/dango_gi.yaml
 ARGS ?=
 # What is installed beside gisearch itself: `make install EXTRAS=aws` for a machine that only runs sweeps.
 EXTRAS ?= dev
-# What breaks on purpose runs in one process, one test after another; all others beside it in a second one.
-PARALLEL := -n 2 --no-loadscope-reorder
+# What breaks on purpose runs in one process, one test after another; what waits for hosts of its own in a second one;
+# all others beside them (tests/conftest.py).
+PARALLEL := -n 3 --no-loadscope-reorder
 
 .PHONY: help install sweep test check format docs clean
 

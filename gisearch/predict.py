@@ -100,7 +100,8 @@ def _score(arguments: argparse.Namespace) -> int:
     from gisearch.data.queries import read_queries, write_scores
     from gisearch.models.batch import GenotypeBatch
     from gisearch.search.runs import find_model
-    from gisearch.training.experiment import CONFIG_FILE, load_config, load_trained
+    from gisearch.training.config import CONFIG_FILE, load_config
+    from gisearch.training.experiment import load_trained
 
     folder = find_model(arguments.run, arguments.results_dir)
     dataset = load_dataset(load_config(folder / CONFIG_FILE).data)
@@ -120,7 +121,8 @@ def _screen(arguments: argparse.Namespace) -> int:
     from gisearch.data.load import load_dataset
     from gisearch.data.queries import delimiter_of, open_scores
     from gisearch.search.runs import find_model
-    from gisearch.training.experiment import CONFIG_FILE, load_config, load_trained
+    from gisearch.training.config import CONFIG_FILE, load_config
+    from gisearch.training.experiment import load_trained
     from gisearch.training.screening import Screen
     from gisearch.training.screening_table import write_screened
 

@@ -12,7 +12,7 @@ from gisearch.command_line import run
 from gisearch.errors import GisearchError
 
 if TYPE_CHECKING:
-    from gisearch.training.experiment import ExperimentConfig
+    from gisearch.training.config import ExperimentConfig
     from gisearch.training.loop import EpochReport
 
 
@@ -49,14 +49,14 @@ def main(argv: Sequence[str]) -> int:
     if arguments.resume:
         folder, config = existing_run(arguments.resume, whole.results.dir)
     if arguments.dry_run:
-        from gisearch.training.experiment import config_yaml
+        from gisearch.training.config import config_yaml
 
         print(config_yaml(config), end="")
         return 0
 
     from gisearch.data.load import load_dataset
     from gisearch.training.experiment import build_model, run_experiment
-    from gisearch.training.metrics import Objective
+    from gisearch.training.objective import Objective
 
     dataset = load_dataset(config.data)
     objective = Objective.resolve(config.objective, dataset.target)

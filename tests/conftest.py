@@ -32,30 +32,40 @@ FAULTS = REPOSITORY / "tests" / "faults"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the faults, which take one of two processes as long as most others take the second."""
-    items.sort(key=lambda item: (item.path.parent != FAULTS, starts_ray(item.path)))
+    """Begin with the faults and with hosts of our own, which take a process each for a long time."""
+    items.sort(
+        key=lambda item: (item.path.parent != FAULTS, not makes_hosts(item.path), starts_ray(item.path))
+    )
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give all faults to one process, and every other file to the next that is free.
+    """Give all faults to one process, all hosts to another, and every other file to the next that is free.
 
     pytest-xdist (3.8) can do so by marks, but not with pytest 9.2.
     """
     from xdist.scheduler import LoadScopeScheduling
 
-    class FaultsApart(LoadScopeScheduling):
+    class SlowApart(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
+            if makes_hosts(REPOSITORY / file):
+                return "hosts"
             return "faults" if (REPOSITORY / file).parent == FAULTS else file
 
-    return FaultsApart(config, log)
+    return SlowApart(config, log)
 
 
 @cache
 def starts_ray(file: Path) -> bool:
     """Whether tests in a file start Ray."""
     return "mark.ray" in file.read_text()
+
+
+@cache
+def makes_hosts(file: Path) -> bool:
+    """Whether tests in a file make hosts of their own."""
+    return "mark.hosts" in file.read_text()
 
 
 @pytest.fixture(scope="session")

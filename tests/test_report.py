@@ -13,7 +13,7 @@ from gisearch.search.compilation import compile_space
 from gisearch.search.config import SearchConfig
 from gisearch.search.ledger import Ledger, Outcome
 from gisearch.search.study import open_study
-from gisearch.training.metrics import Objective
+from gisearch.training.objective import Objective
 
 
 @pytest.fixture

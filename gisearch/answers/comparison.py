@@ -24,7 +24,7 @@ from gisearch.search.space import canonical
 from gisearch.search.space_file import SEED
 from gisearch.search.sweep import SweepOutcome, run_sweep
 from gisearch.seeding import child_seed
-from gisearch.training.experiment import ExperimentConfig
+from gisearch.training.config import ExperimentConfig
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from gisearch.data.dataset import Dataset
 from gisearch.errors import GisearchError
 from gisearch.models.base import FittedModel
 from gisearch.models.batch import GenotypeBatch
-from gisearch.training.experiment import ExperimentConfig, build_model
+from gisearch.training.config import ExperimentConfig
+from gisearch.training.experiment import build_model
 from gisearch.training.loop import resolve_device
 from gisearch.training.target import training_targets
 

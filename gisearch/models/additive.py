@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from gisearch.config import STRICT
-from gisearch.data.cell_graph import CellGraph
-from gisearch.data.dataset import Target
-from gisearch.models.base import BaseModelConfig, Model, Prediction
+from gisearch.models.base import Model, Prediction
 from gisearch.models.batch import GenotypeBatch
 
 _FIRST_EFFECTS = 0.02
@@ -35,21 +29,6 @@ class GeneEffects(nn.Module):
         # where, not a product: what padding refers to must not matter, not even a NaN.
         total: Tensor = self.bias + torch.where(batch.present, effects, 0.0).sum(1)
         return total
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class AdditiveEffectsConfig(BaseModelConfig):
-    """Configuration of :class:`AdditiveEffects`, which has no options of its own.
-
-    Attributes:
-        name: tells the models apart.
-    """
-
-    name: Literal["additive"] = "additive"
-
-    def build(self, cell: CellGraph, target: Target) -> AdditiveEffects:
-        """Build the model for the genes of a cell graph; its networks are not used."""
-        return AdditiveEffects(cell.num_genes)
 
 
 class AdditiveEffects(Model):

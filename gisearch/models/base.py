@@ -7,36 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
 
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from gisearch.config import STRICT
-from gisearch.data.cell_graph import CellGraph
-from gisearch.data.dataset import Target
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.layers.stages import StageMonitor
 from gisearch.models.targets import Targets
 from gisearch.models.whole_batch import WholeBatch
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class BaseModelConfig(ABC):
-    """Base of the models' configurations, which are told apart by ``name``."""
-
-    def check(self, cell: CellGraph, target: Target) -> None:  # noqa: B027
-        """Raise DataError where the data lacks what the model needs; builds nothing."""
-
-    @abstractmethod
-    def build(self, cell: CellGraph, target: Target) -> Model:
-        """Build the model, its weights drawn from PyTorch's global generator.
-
-        Args:
-            cell: the cell graph, held once.
-            target: the label that the model's scores are for.
-
-        Raises:
-            DataError: the data lacks what the model needs.
-        """
 
 
 @plain_dataclass(frozen=True)

@@ -5,40 +5,15 @@ What a network model gains over it is what the networks know beyond the genotype
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from gisearch.config import STRICT
-from gisearch.data.cell_graph import CellGraph
-from gisearch.data.dataset import Target
 from gisearch.models.additive import GeneEffects
-from gisearch.models.base import BaseModelConfig, Model, Prediction
+from gisearch.models.base import Model, Prediction
 from gisearch.models.batch import GenotypeBatch
+from gisearch.models.config.bilinear import BilinearEmbeddingConfig
 
 _FIRST_VECTORS = 0.02
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class BilinearEmbeddingConfig(BaseModelConfig):
-    """Configuration of :class:`BilinearEmbedding`.
-
-    Attributes:
-        name: tells the models apart.
-        rank: the length r of every gene's vector, and so the largest rank of the table of pair scores.
-        dropout: dropout on the vectors' entries.
-    """
-
-    name: Literal["bilinear"] = "bilinear"
-    rank: int = Field(default=16, ge=1, le=1024)
-    dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
-
-    def build(self, cell: CellGraph, target: Target) -> BilinearEmbedding:
-        """Build the model for the genes of a cell graph; its networks are not used."""
-        return BilinearEmbedding(cell.num_genes, self)
 
 
 class PairScores(nn.Module):

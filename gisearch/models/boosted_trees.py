@@ -7,58 +7,21 @@ beat them has learnt nothing that degrees and common neighbours do not say.
 from __future__ import annotations
 
 from dataclasses import dataclass as plain_dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from gisearch.config import STRICT
 from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Target
 from gisearch.errors import CheckpointError
-from gisearch.models.base import BaseModelConfig, FittedModel, Prediction
+from gisearch.models.base import FittedModel, Prediction
 from gisearch.models.batch import GenotypeBatch
+from gisearch.models.config.boosted_trees import BoostedTreesConfig
 from gisearch.models.layers.genotype_features import GenotypeFeatures
 from gisearch.models.layers.tree_ensemble import TreeEnsemble
 from gisearch.models.targets import Targets
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class BoostedTreesConfig(BaseModelConfig):
-    """Configuration of :class:`BoostedTrees`.
-
-    Attributes:
-        name: tells the models apart.
-        networks: names of the networks that features come from; None takes all that the data has.
-        trees_per_epoch: trees added in every epoch; ``trainer.max_epochs`` times as many in all.
-        learning_rate: how much of a tree's correction is taken.
-        max_leaf_nodes: leaves of a tree at most.
-        min_samples_leaf: training genotypes in a leaf at least.
-        l2_regularization: pulls the values of leaves with few genotypes towards zero.
-    """
-
-    name: Literal["boosted_trees"] = "boosted_trees"
-    networks: list[str] | None = Field(default=None, min_length=1)
-    trees_per_epoch: int = Field(default=10, ge=1, le=1000)
-    learning_rate: float = Field(default=0.05, gt=0.0, le=1.0)
-    max_leaf_nodes: int = Field(default=31, ge=2, le=1024)
-    min_samples_leaf: int = Field(default=20, ge=1)
-    l2_regularization: float = Field(default=0.0, ge=0.0)
-
-    def check(self, cell: CellGraph, target: Target) -> None:
-        """Raise DataError where a network that the configuration names is not in the cell graph."""
-        cell.select(self.networks)
-
-    def build(self, cell: CellGraph, target: Target) -> BoostedTrees:
-        """Build the model on a cell graph, without trees.
-
-        Raises:
-            DataError: a network that the configuration names is not in the cell graph.
-        """
-        return BoostedTrees(cell, target, self)
 
 
 @plain_dataclass

@@ -7,81 +7,21 @@ embeddings act together (HyperSAGNN); the global pathway asks what their loss ch
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from gisearch.config import STRICT
 from gisearch.data.cell_graph import CellGraph
-from gisearch.data.dataset import Target
-from gisearch.models.base import BaseModelConfig, Model, Prediction, Scorer
+from gisearch.models.base import Model, Prediction, Scorer
 from gisearch.models.batch import GenotypeBatch
+from gisearch.models.config.gene_interaction_dango import GeneInteractionDangoConfig
 from gisearch.models.layers.bilinear import BilinearPairs, BilinearTables
-from gisearch.models.layers.encoder import Encoder, EncoderConfig
-from gisearch.models.layers.hypersagnn import HyperSAGNN, LocalPredictorConfig
+from gisearch.models.layers.encoder import Encoder
+from gisearch.models.layers.hypersagnn import HyperSAGNN
 from gisearch.models.layers.hypersagnn_tables import HyperSAGNNTables
-from gisearch.models.layers.mlp import mlp, require_heads_divide, robust_init
-from gisearch.models.layers.perturbation import PerturbationName, PerturbedCells, perturbation_encoding
+from gisearch.models.layers.mlp import mlp, robust_init
+from gisearch.models.layers.perturbation import PerturbedCells, perturbation_encoding
 from gisearch.models.layers.pooling import AttentionalPooling
 from gisearch.models.layers.pooling_tables import PoolingTables
-
-CombinationName = Literal["gating", "concat"]
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class GlobalPredictorConfig:
-    """The global pathway: an MLP on z_p.
-
-    Attributes:
-        num_layers: linear layers of the MLP.
-        dropout: dropout on z_p and between the layers.
-    """
-
-    num_layers: int = Field(default=2, ge=1, le=6)
-    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class GeneInteractionDangoConfig(BaseModelConfig):
-    """Configuration of :class:`GeneInteractionDango`.
-
-    Attributes:
-        name: tells the models apart.
-        hidden_dim: the width h of every embedding.
-        perturbation: how deletions are encoded.
-        encoder: the gene encoder.
-        local_predictor: the local pathway.
-        global_predictor: the global pathway.
-        combination: how the two scores become one; ``concat`` is the notes' name for fixed halves.
-    """
-
-    name: Literal["dango_gi"] = "dango_gi"
-    hidden_dim: int = Field(default=64, ge=4, le=4096)
-    perturbation: PerturbationName = "index"
-    encoder: EncoderConfig = Field(default_factory=EncoderConfig)
-    local_predictor: LocalPredictorConfig = Field(default_factory=LocalPredictorConfig)
-    global_predictor: GlobalPredictorConfig = Field(default_factory=GlobalPredictorConfig)
-    combination: CombinationName = "gating"
-
-    def __post_init__(self) -> None:
-        require_heads_divide(self.hidden_dim, "encoder.num_heads", self.encoder.num_heads)
-        if self.local_predictor.enabled and self.local_predictor.scorer == "hypersagnn":
-            require_heads_divide(self.hidden_dim, "local_predictor.num_heads", self.local_predictor.num_heads)
-
-    def check(self, cell: CellGraph, target: Target) -> None:
-        """Raise DataError where a network that the configuration names is not in the cell graph."""
-        self.encoder.check(cell)
-
-    def build(self, cell: CellGraph, target: Target) -> GeneInteractionDango:
-        """Build the model on a cell graph.
-
-        Raises:
-            DataError: a network that the configuration names is not in the cell graph.
-        """
-        return GeneInteractionDango(cell, self)
 
 
 class GeneInteractionDango(Model):

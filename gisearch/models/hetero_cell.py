@@ -6,46 +6,16 @@ read from the pooled cell without what a genotype lost, the interaction from the
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from gisearch.config import STRICT
 from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Target
+from gisearch.models.config.hetero_cell import HeteroCellConfig
 from gisearch.models.hetero.attention import at_least_single
-from gisearch.models.hetero.model import HeadConfig, HeteroModel, HeteroModelConfig, Readout, Readouts
+from gisearch.models.hetero.model import HeteroModel, Readout, Readouts, head
 from gisearch.models.hetero.perturbation import HeteroCells
 from gisearch.models.layers.mlp import mlp
-
-PerturbedName = Literal["genes", "literal"]
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class HeteroCellConfig(HeteroModelConfig):
-    """Configuration of :class:`HeteroCell`.
-
-    Attributes:
-        name: tells the models apart.
-        perturbed: what is pooled for the interaction: ``genes``, the deleted genes' own embeddings, or
-            ``literal``, one copy of z_w per deleted gene as in the notes, which tells no genes apart.
-        interaction_head: the head that predicts the interaction.
-    """
-
-    name: Literal["hetero_cell"] = "hetero_cell"
-    perturbed: PerturbedName = "genes"
-    interaction_head: HeadConfig = Field(default_factory=HeadConfig)
-
-    def build(self, cell: CellGraph, target: Target) -> HeteroCell:
-        """Build the model on a cell graph.
-
-        Raises:
-            DataError: the cell graph lacks metabolism or a network.
-        """
-        return HeteroCell(cell, target, self)
 
 
 class DeletedGenesPooling(nn.Module):
@@ -85,7 +55,7 @@ class HeteroCell(HeteroModel):
         width = config.hidden_dim
         literal = config.perturbed == "literal"
         self.perturbed = CopiesPooling(width) if literal else DeletedGenesPooling(width)
-        self.interaction_head = config.interaction_head.build(width)
+        self.interaction_head = head(config.interaction_head, width)
         self.initialise()
 
     def read(self, cells: HeteroCells) -> Readouts:

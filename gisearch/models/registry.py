@@ -1,4 +1,4 @@
-"""Every model by its name. Adding a model: write its file, name its configuration here."""
+"""Every model by its name. Adding a model: write its file and its configuration's, name that here."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
-from gisearch.models.additive import AdditiveEffectsConfig
-from gisearch.models.base import BaseModelConfig
-from gisearch.models.bilinear import BilinearEmbeddingConfig
-from gisearch.models.boosted_trees import BoostedTreesConfig
-from gisearch.models.dango import DangoConfig
-from gisearch.models.gene_interaction_dango import GeneInteractionDangoConfig
-from gisearch.models.gene_interaction_diff import GeneInteractionDiffConfig
-from gisearch.models.hetero_cell import HeteroCellConfig
-from gisearch.models.hetero_cell_bipartite import HeteroCellBipartiteConfig
+from gisearch.models.config.additive import AdditiveEffectsConfig
+from gisearch.models.config.base import BaseModelConfig
+from gisearch.models.config.bilinear import BilinearEmbeddingConfig
+from gisearch.models.config.boosted_trees import BoostedTreesConfig
+from gisearch.models.config.dango import DangoConfig
+from gisearch.models.config.gene_interaction_dango import GeneInteractionDangoConfig
+from gisearch.models.config.gene_interaction_diff import GeneInteractionDiffConfig
+from gisearch.models.config.hetero_cell import HeteroCellConfig
+from gisearch.models.config.hetero_cell_bipartite import HeteroCellBipartiteConfig
 
 ModelConfig: TypeAlias = Annotated[
     GeneInteractionDangoConfig

@@ -10,7 +10,7 @@ import optuna
 from gisearch.search.config import SearchConfig
 from gisearch.search.ledger import Handout, Outcome
 from gisearch.search.observer import Observer
-from gisearch.training.experiment import ExperimentConfig
+from gisearch.training.config import ExperimentConfig
 
 # Kept in the study, so that a sweep that is resumed goes on counting.
 _SECONDS, _GPU_SECONDS = "sweep_seconds", "gpu_seconds"

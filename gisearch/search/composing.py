@@ -12,10 +12,8 @@ from gisearch.data.config import data_nodes
 from gisearch.models.registry import MODELS
 from gisearch.search.config import ResultsConfig, SearchConfig, SweepConfig
 from gisearch.tracking.config import TrackingConfig
-from gisearch.training.experiment import ExperimentConfig
-from gisearch.training.loop import TrainerConfig
-from gisearch.training.metrics import ObjectiveConfig
-from gisearch.training.optimizer import OptimizerConfig
+from gisearch.training.config import ExperimentConfig, OptimizerConfig, TrainerConfig
+from gisearch.training.objective import ObjectiveConfig
 
 
 def configuration_nodes() -> dict[str, dict[str, Any]]:

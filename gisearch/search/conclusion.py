@@ -19,7 +19,7 @@ from gisearch.search.trial import trial_name
 from gisearch.tracking.description import BestTrial, SweepQuestion, describe, describe_model
 from gisearch.tracking.mlflow_tracker import SweepTracker
 from gisearch.training.checkpoint import BEST
-from gisearch.training.experiment import CONFIG_FILE
+from gisearch.training.config import CONFIG_FILE
 
 LEADERBOARD = "leaderboard.csv"
 PREDICTIONS = "predictions.csv"

@@ -12,10 +12,8 @@ from gisearch.config import STRICT
 from gisearch.data.config import DataConfig
 from gisearch.models.registry import ModelConfig
 from gisearch.tracking.config import TrackingConfig
-from gisearch.training.experiment import ExperimentConfig
-from gisearch.training.loop import TrainerConfig
-from gisearch.training.metrics import ObjectiveConfig
-from gisearch.training.optimizer import OptimizerConfig
+from gisearch.training.config import ExperimentConfig, OptimizerConfig, TrainerConfig
+from gisearch.training.objective import ObjectiveConfig
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

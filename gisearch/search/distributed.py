@@ -44,9 +44,11 @@ from gisearch.search.switchboard import (
     end_processes,
     relay,
 )
-from gisearch.training.experiment import ExperimentConfig, ExperimentResult
+from gisearch.training.config import ExperimentConfig
+from gisearch.training.experiment import ExperimentResult
 from gisearch.training.loop import EpochReport
-from gisearch.training.metrics import Objective, load_metrics
+from gisearch.training.metrics import load_metrics
+from gisearch.training.objective import Objective
 from gisearch.training.workers import StopTraining, WorkerGroup
 
 LOST_SWITCHBOARD = "the process that hands trials to their workers died."

@@ -12,7 +12,8 @@ import torch
 from gisearch.config import build
 from gisearch.data.dataset import Dataset
 from gisearch.training.adoption import Adoption
-from gisearch.training.experiment import ExperimentConfig, ExperimentResult, run_experiment
+from gisearch.training.config import ExperimentConfig
+from gisearch.training.experiment import ExperimentResult, run_experiment
 from gisearch.training.loop import EpochReport
 from gisearch.training.workers import WorkerGroup
 

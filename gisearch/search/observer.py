@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gisearch.search.ledger import Handout, Outcome
-from gisearch.training.experiment import ExperimentConfig
+from gisearch.training.config import ExperimentConfig
 
 
 class Observer:

@@ -9,7 +9,7 @@ import optuna
 from optuna.study import StudyDirection
 
 from gisearch.errors import ConfigError
-from gisearch.training.metrics import Cost, Objective
+from gisearch.training.objective import Cost, Objective
 
 FRONT_FOLDER = "front"
 _COST = "cost"

@@ -19,7 +19,7 @@ from gisearch.search.model_options import MODEL, compose_models
 from gisearch.search.population import population_problem, with_population
 from gisearch.search.space import Assignment, SearchSpace, canonical
 from gisearch.search.space_file import SEED, SpaceFile
-from gisearch.training.experiment import ExperimentConfig
+from gisearch.training.config import ExperimentConfig
 
 
 @dataclass(frozen=True)

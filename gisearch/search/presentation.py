@@ -25,7 +25,7 @@ from gisearch.search.results import SweepResults, TrialRow
 from gisearch.tracking.config import TrackingConfig, resolve_uri
 from gisearch.tracking.redact import redact_text
 from gisearch.tracking.ui import ui_command
-from gisearch.training.experiment import CONFIG_FILE
+from gisearch.training.config import CONFIG_FILE
 
 
 def terminal() -> Console:

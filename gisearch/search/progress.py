@@ -15,8 +15,8 @@ from rich.text import Text
 from gisearch.search.ledger import Handout, Outcome
 from gisearch.search.observer import Observer
 from gisearch.search.trial import trial_name
-from gisearch.training.experiment import ExperimentConfig
-from gisearch.training.metrics import Objective
+from gisearch.training.config import ExperimentConfig
+from gisearch.training.objective import Objective
 
 _PLAIN_INTERVAL = 10.0
 

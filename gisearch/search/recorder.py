@@ -18,8 +18,8 @@ from gisearch.tracking.description import SweepQuestion, describe, describe_tria
 from gisearch.tracking.mlflow_tracker import SweepTracker
 from gisearch.tracking.provenance import collect_provenance
 from gisearch.tracking.records import DatasetRecord, Scalar, TrialEnd, TrialStart, TrialStatus
-from gisearch.training.experiment import ExperimentConfig, config_yaml
-from gisearch.training.metrics import Objective
+from gisearch.training.config import ExperimentConfig, config_yaml
+from gisearch.training.objective import Objective
 
 _STATUS: Mapping[str, TrialStatus] = {
     "finished": "finished",

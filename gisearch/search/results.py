@@ -20,8 +20,8 @@ from gisearch.search.study import load_study
 from gisearch.search.trial import trial_name
 from gisearch.tracking.config import TrackingConfig
 from gisearch.training.checkpoint import BEST, CheckpointStore
-from gisearch.training.experiment import CONFIG_FILE
-from gisearch.training.metrics import Cost
+from gisearch.training.config import CONFIG_FILE
+from gisearch.training.objective import Cost
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from gisearch.search.composing import compose_experiment
 from gisearch.search.config import SweepConfig
 from gisearch.search.folders import BEST_FOLDER, TRIALS_FOLDER, find_results, numbered_folder
 from gisearch.training.checkpoint import BEST
-from gisearch.training.experiment import CONFIG_FILE, ExperimentConfig, load_config
+from gisearch.training.config import CONFIG_FILE, ExperimentConfig, load_config
 
 # Keys of the configuration that are about a run and not about its numbers.
 _RUN_KEYS = ("name", "results.", "search.")

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from gisearch.errors import ConfigError, disk_full
 from gisearch.search.pareto import directions_of, keep_objectives
-from gisearch.training.metrics import Objective
+from gisearch.training.objective import Objective
 
 STUDY_FILE = "study.journal"
 

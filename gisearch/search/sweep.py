@@ -36,7 +36,7 @@ from gisearch.search.supervision import Supervisor
 from gisearch.search.sweep_folder import sweep_folder
 from gisearch.tracking.mlflow_tracker import SweepTracker
 from gisearch.tracking.store import open_store, preload
-from gisearch.training.metrics import Objective
+from gisearch.training.objective import Objective
 
 
 @dataclass(frozen=True)

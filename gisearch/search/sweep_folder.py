@@ -14,7 +14,7 @@ from gisearch.search.folders import SPACE_FILE, TRIALS_FOLDER, numbered_folder, 
 from gisearch.search.lock import locked
 from gisearch.search.plan import SweepPlan
 from gisearch.tracking.provenance import collect_provenance
-from gisearch.training.metrics import Objective
+from gisearch.training.objective import Objective
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def save_scoring_model(source: Path, target: Path, dataset: Dataset) -> None:
         OSError: the same, for the checkpoint.
     """
     from gisearch.training.checkpoint import BEST
-    from gisearch.training.experiment import CONFIG_FILE
+    from gisearch.training.config import CONFIG_FILE
 
     target.mkdir(parents=True, exist_ok=True)
     for name in (BEST, CONFIG_FILE):

@@ -12,7 +12,7 @@ from typing import Any
 from gisearch.errors import CheckpointError
 from gisearch.files import write_whole
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
-from gisearch.training.metrics import Objective
+from gisearch.training.objective import Objective
 
 _log = logging.getLogger(__name__)
 

@@ -1,4 +1,7 @@
-"""Checkpoints: written atomically, loaded without running anybody's code."""
+"""Checkpoints: written atomically, loaded without running anybody's code.
+
+PyTorch is imported where a checkpoint is written or read: who only looks for them or removes them needs none.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ import os
 import pickle
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import torch
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gisearch.errors import CheckpointError, disk_full
+
+if TYPE_CHECKING:
+    import torch
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +44,8 @@ class CheckpointStore:
             DiskFullError: there is no space left; the old file is still there.
             CheckpointError: the folder cannot be written.
         """
+        import torch
+
         path = self.folder / name
         temporary = path.with_name(f".{name}.{os.getpid()}")
         try:
@@ -67,6 +73,8 @@ class CheckpointStore:
         Raises:
             CheckpointError: the file is missing, corrupt, of another format, or holds anything else.
         """
+        import torch
+
         path = self.folder / name
         try:
             state = torch.load(path, map_location=device, weights_only=True)

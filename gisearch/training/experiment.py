@@ -8,57 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 
-from gisearch.config import STRICT, build, flatten, to_plain
+from gisearch.config import build, flatten, to_plain
 from gisearch.data.cell_graph import CellGraph
-from gisearch.data.config import DataConfig
 from gisearch.data.dataset import Dataset, Target
-from gisearch.errors import CheckpointError, ConfigError, DataError
-from gisearch.files import write_whole
+from gisearch.errors import CheckpointError, DataError
 from gisearch.models.base import Model
 from gisearch.models.batch import GenotypeBatch
-from gisearch.models.registry import ModelConfig
 from gisearch.seeding import child_seed
 from gisearch.training.adoption import Adoption
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
-from gisearch.training.loop import (
-    EpochReport,
-    Trainer,
-    TrainerConfig,
-    peak_memory_mb,
-    predict,
-    resolve_device,
-)
-from gisearch.training.metrics import Objective, ObjectiveConfig, score_subgroups
-from gisearch.training.optimizer import OptimizerConfig
+from gisearch.training.config import CONFIG_FILE, ExperimentConfig, load_config, save_config
+from gisearch.training.loop import EpochReport, Trainer, peak_memory_mb, predict, resolve_device
+from gisearch.training.metrics import score_subgroups
+from gisearch.training.objective import Objective
 from gisearch.training.target import TargetScale
 from gisearch.training.workers import WorkerGroup
-
-CONFIG_FILE = "config.yaml"
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class ExperimentConfig:
-    """Everything that decides the numbers of one training run.
-
-    Attributes:
-        data: what to learn from.
-        model: which model, in which configuration.
-        optimizer: how its weights move.
-        trainer: how long, in which batches, on which device.
-        objective: which validation metric decides.
-        seed: the master seed of weights, batches and dropout.
-    """
-
-    data: DataConfig
-    model: ModelConfig
-    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
-    trainer: TrainerConfig = Field(default_factory=TrainerConfig)
-    objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
-    seed: int = Field(default=0, ge=0)
 
 
 @plain_dataclass(frozen=True)
@@ -186,44 +151,6 @@ def _subgroups(trainer: Trainer, dataset: Dataset) -> dict[str, float]:
     groups = {f"val/unseen_{n}": torch.from_numpy(unseen == n) for n in range(4)}
     groups |= {f"val/order_{n}": torch.from_numpy(order == n) for n in range(1, 4)}
     return score_subgroups(trainer.scale.kind, predicted, measured.cpu(), groups)
-
-
-def save_config(config: ExperimentConfig, folder: Path) -> Path:
-    """Write ``config.yaml`` so that ``gisearch.train --config`` takes it back.
-
-    Raises:
-        DiskFullError: there is no space left.
-        ConfigError: the folder cannot be written.
-    """
-    path = folder / CONFIG_FILE
-    # A run that goes on compares itself with this file: half of one would look like another run.
-    write_whole(path, config_yaml(config))
-    return path
-
-
-def config_yaml(config: ExperimentConfig) -> str:
-    """Return the configuration as YAML."""
-    return yaml.safe_dump(to_plain(config), sort_keys=False)
-
-
-def load_config(path: Path) -> ExperimentConfig:
-    """Read a ``config.yaml`` that a trial or a training run wrote.
-
-    Raises:
-        ConfigError: the file is missing, no YAML mapping, or no valid configuration.
-    """
-    try:
-        values: Any = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise ConfigError(f"no configuration file at {path}.") from None
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the configuration {path}: {str(error).splitlines()[0]}.") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected a mapping of configuration keys.")
-    try:
-        return build(ExperimentConfig, values)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
 
 
 @plain_dataclass(frozen=True)

@@ -8,14 +8,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from gisearch.config import STRICT
 from gisearch.data.dataset import Dataset
 from gisearch.errors import CheckpointError, ConfigError, DataError, NonFiniteError
 from gisearch.models.base import FittedModel, Model
@@ -23,39 +20,11 @@ from gisearch.models.batch import GenotypeBatch
 from gisearch.models.whole_batch import WholeBatch
 from gisearch.seeding import child_seed
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
-from gisearch.training.metrics import Objective, calibration, is_measurable, load_metrics, score
-from gisearch.training.optimizer import OptimizerConfig
+from gisearch.training.config import OptimizerConfig, TrainerConfig
+from gisearch.training.metrics import calibration, is_measurable, load_metrics, score
+from gisearch.training.objective import Objective
 from gisearch.training.target import TargetScale, training_targets
 from gisearch.training.workers import SharedBatch, WorkerGroup
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class TrainerConfig:
-    """How long and how a model is trained.
-
-    Attributes:
-        max_epochs: passes over the training split at most.
-        batch_size: genotypes per optimiser step.
-        accumulate: parts that each batch is computed in, for less memory at the same result.
-        patience: epochs without a better validation score before stopping; None never stops early.
-        precision: ``bf16`` computes products in bfloat16 where the device gains from it.
-        device: ``auto`` takes a GPU where there is one.
-        checkpoint_seconds: least time between two checkpoints to continue from; the best epoch's model
-            is always written at once.
-        eval_batch_size: genotypes per forward pass of an evaluation.
-        workers: processes that share every batch, each on processors or a GPU of its own; the numbers are
-            those of one process.
-    """
-
-    max_epochs: int = Field(default=30, ge=1)
-    batch_size: int = Field(default=256, ge=1)
-    accumulate: int = Field(default=1, ge=1)
-    patience: int | None = Field(default=None, ge=1)
-    precision: Literal["float32", "bf16"] = "float32"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    checkpoint_seconds: float = Field(default=0.0, ge=0.0)
-    eval_batch_size: int = Field(default=65536, ge=1)
-    workers: int = Field(default=1, ge=1, le=1024)
 
 
 @plain_dataclass(frozen=True)

@@ -37,7 +37,7 @@ def run_in_process(plan: Any, folder: Path | None, stop_after: int | None) -> An
     from gisearch.search.sweep import SweepOutcome
     from gisearch.search.sweep_folder import sweep_folder
     from gisearch.training.experiment import run_experiment
-    from gisearch.training.metrics import Objective
+    from gisearch.training.objective import Objective
 
     dataset = load_dataset(plan.config.data)
     objective = Objective.resolve(plan.config.objective, dataset.target)

@@ -15,7 +15,7 @@ from gisearch.search.plan import plan_sweep
 from gisearch.search.results import load_results
 from gisearch.search.study import open_study
 from gisearch.training.experiment import run_experiment
-from gisearch.training.metrics import Objective
+from gisearch.training.objective import Objective
 
 SPACE = """
 name: study

@@ -10,7 +10,8 @@ import torch
 from gisearch.answers.evidence import Evidence, ScoredPart, expansion
 from gisearch.answers.weighted_metrics import weighted_metric
 from gisearch.errors import ConfigError
-from gisearch.training.metrics import METRICS, score
+from gisearch.training.metrics import score
+from gisearch.training.objective import METRICS
 
 
 def labels_and_predictions(kind: str, size: int = 200) -> tuple[Any, Any]:

@@ -16,7 +16,8 @@ from gisearch.data.load import load_dataset
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.registry import MODELS
 from gisearch.training.checkpoint import LAST, CheckpointStore
-from gisearch.training.experiment import ExperimentConfig, load_trained, run_experiment
+from gisearch.training.config import ExperimentConfig
+from gisearch.training.experiment import load_trained, run_experiment
 from gisearch.training.workers import WorkerGroup
 from tests.contracts.case import case_of
 

@@ -23,8 +23,8 @@ from gisearch.search.disk import estimate
 from gisearch.search.plan import plan_sweep
 from gisearch.search.study import STUDY_FILE, Journal, load_study, open_study
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
-from gisearch.training.experiment import CONFIG_FILE, ExperimentConfig, load_config, save_config
-from gisearch.training.metrics import Objective
+from gisearch.training.config import CONFIG_FILE, ExperimentConfig, load_config, save_config
+from gisearch.training.objective import Objective
 from tests.faults.sweeps import ONE_RATE, Sweep
 
 OBJECTIVE = Objective("val/pearson", "max")

@@ -20,7 +20,7 @@ from gisearch.search.cluster import WorkerNeeds, ray_session
 from gisearch.search.distributed import GroupPool
 from gisearch.search.switchboard import ERROR, GONE, RESULT, relay
 from gisearch.training.checkpoint import LAST, CheckpointStore
-from gisearch.training.experiment import ExperimentConfig
+from gisearch.training.config import ExperimentConfig
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

@@ -8,9 +8,9 @@ import torch
 
 from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Target
-from gisearch.models.additive import AdditiveEffectsConfig
 from gisearch.models.batch import GenotypeBatch
-from gisearch.training.optimizer import OptimizerConfig
+from gisearch.models.config.additive import AdditiveEffectsConfig
+from gisearch.training.config import OptimizerConfig
 
 TARGET = Target("gene_interaction", "regression")
 

@@ -11,7 +11,8 @@ from gisearch.config import build
 from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Target
 from gisearch.models.batch import GenotypeBatch
-from gisearch.models.bilinear import BilinearEmbedding, BilinearEmbeddingConfig
+from gisearch.models.bilinear import BilinearEmbedding
+from gisearch.models.config.bilinear import BilinearEmbeddingConfig
 
 TARGET = Target("gene_interaction", "regression")
 TABLE = np.array([[3, -1, -1], [3, 8, -1], [3, 8, 21], [-1, 5, 0]])

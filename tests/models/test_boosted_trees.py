@@ -15,10 +15,12 @@ from gisearch.data.config import compose_data
 from gisearch.data.dataset import Dataset
 from gisearch.errors import CheckpointError, DataError
 from gisearch.models.batch import GenotypeBatch
-from gisearch.models.boosted_trees import BoostedTrees, BoostedTreesConfig
+from gisearch.models.boosted_trees import BoostedTrees
+from gisearch.models.config.boosted_trees import BoostedTreesConfig
 from gisearch.models.targets import Targets
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
-from gisearch.training.experiment import ExperimentConfig, load_trained, run_experiment
+from gisearch.training.config import ExperimentConfig
+from gisearch.training.experiment import load_trained, run_experiment
 from gisearch.training.loop import EpochReport
 from gisearch.training.target import training_targets
 

@@ -18,7 +18,8 @@ from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Target
 from gisearch.errors import ConfigError, DataError
 from gisearch.models.batch import GenotypeBatch
-from gisearch.models.dango import Dango, DangoConfig, LossScheduleConfig
+from gisearch.models.config.dango import DangoConfig, LossScheduleConfig
+from gisearch.models.dango import Dango
 from gisearch.models.targets import Targets
 from gisearch.resources import find_search_space
 

@@ -14,7 +14,8 @@ from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Target
 from gisearch.errors import ConfigError, DataError
 from gisearch.models.batch import GenotypeBatch
-from gisearch.models.gene_interaction_dango import GeneInteractionDango, GeneInteractionDangoConfig
+from gisearch.models.config.gene_interaction_dango import GeneInteractionDangoConfig
+from gisearch.models.gene_interaction_dango import GeneInteractionDango
 
 TARGET = Target("gene_interaction", "regression")
 BATCH = GenotypeBatch.from_table(np.array([[3, -1, -1], [3, 8, -1], [3, 8, 21], [0, 5, -1]]))

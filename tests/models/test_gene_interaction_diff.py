@@ -15,7 +15,8 @@ from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Dataset, Target
 from gisearch.errors import ConfigError, DataError
 from gisearch.models.batch import GenotypeBatch
-from gisearch.models.gene_interaction_diff import GeneInteractionDiff, GeneInteractionDiffConfig
+from gisearch.models.config.gene_interaction_diff import GeneInteractionDiffConfig
+from gisearch.models.gene_interaction_diff import VALUES_AT_A_TIME, GeneInteractionDiff
 from gisearch.models.targets import Targets
 
 REGRESSION, BINARY = Target("gene_interaction", "regression"), Target("strong_negative", "binary")
@@ -140,7 +141,7 @@ def test_chunks_of_genotypes_give_the_same_samples(
 ) -> None:
     model = make(tiny_cell, {"sampler.method": "ddpm"})
     whole = model(BATCH).details["samples"]
-    monkeypatch.setattr("gisearch.models.gene_interaction_diff.VALUES_AT_A_TIME", 3 * 16)
+    monkeypatch.setitem(VALUES_AT_A_TIME, "cpu", 3 * 16)
     torch.testing.assert_close(model(BATCH).details["samples"], whole)
 
 
@@ -254,10 +255,10 @@ def test_overfit_conditioning_and_uncertainty(make_dataset: Callable[..., Datase
 def test_on_the_demo_cell_it_predicts_like_the_deterministic_head_with_honest_intervals(
     make_dataset: Callable[..., Dataset],
 ) -> None:
-    from gisearch.models.gene_interaction_dango import GeneInteractionDangoConfig
-    from gisearch.training.loop import Trainer, TrainerConfig
-    from gisearch.training.metrics import Objective
-    from gisearch.training.optimizer import OptimizerConfig
+    from gisearch.models.config.gene_interaction_dango import GeneInteractionDangoConfig
+    from gisearch.training.config import OptimizerConfig, TrainerConfig
+    from gisearch.training.loop import Trainer
+    from gisearch.training.objective import Objective
 
     dataset = make_dataset("data=demo")
 

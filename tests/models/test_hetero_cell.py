@@ -19,7 +19,8 @@ from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Target
 from gisearch.errors import ConfigError, DataError
 from gisearch.models.batch import GenotypeBatch
-from gisearch.models.hetero_cell import HeteroCell, HeteroCellConfig
+from gisearch.models.config.hetero_cell import HeteroCellConfig
+from gisearch.models.hetero_cell import HeteroCell
 from gisearch.models.losses import composite
 from gisearch.models.targets import Targets
 

@@ -16,7 +16,8 @@ from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Target
 from gisearch.errors import ConfigError, DataError
 from gisearch.models.batch import GenotypeBatch
-from gisearch.models.hetero_cell_bipartite import HeteroCellBipartite, HeteroCellBipartiteConfig
+from gisearch.models.config.hetero_cell_bipartite import HeteroCellBipartiteConfig
+from gisearch.models.hetero_cell_bipartite import HeteroCellBipartite
 from gisearch.models.targets import Targets
 
 FITNESS = Target("fitness", "regression")

@@ -24,7 +24,7 @@ def recorded_sweep(empty_database: Path, tmp_path_factory: pytest.TempPathFactor
     from gisearch.tracking.mlflow_tracker import SweepTracker
     from gisearch.tracking.provenance import collect_provenance
     from gisearch.tracking.store import open_store
-    from gisearch.training.metrics import Objective
+    from gisearch.training.objective import Objective
 
     root = tmp_path_factory.mktemp("recorded")
     shutil.copy(empty_database, root / "mlflow.db")

@@ -9,7 +9,7 @@ from gisearch.search.budget import Budget
 from gisearch.search.config import SearchConfig
 from gisearch.search.ledger import Handout, Outcome
 from gisearch.search.study import open_study
-from gisearch.training.metrics import Objective
+from gisearch.training.objective import Objective
 
 CONFIG: Any = None  # observers are told the experiment, which a budget does not look at
 

@@ -16,7 +16,7 @@ from gisearch.search.config import SearchConfig
 from gisearch.search.ledger import Handout, Ledger, Outcome
 from gisearch.search.space import SearchSpace, canonical
 from gisearch.search.study import load_study, open_study
-from gisearch.training.metrics import Objective
+from gisearch.training.objective import Objective
 
 BASE = {"depth": 1, "kind": "a", "lr": 0.1, "flag": False, "list": [1]}
 MIXED: dict[str, Any] = {
@@ -84,7 +84,7 @@ from gisearch.search.config import SearchConfig
 from gisearch.search.ledger import Ledger, Outcome
 from gisearch.search.study import open_study
 from gisearch.search.compilation import compile_space
-from gisearch.training.metrics import Objective
+from gisearch.training.objective import Objective
 folder = pathlib.Path("other"); folder.mkdir()
 space, _ = compile_space({MIXED!r}, {BASE!r}, None)
 study = open_study(folder, "s", Objective("m", "max"))

@@ -29,7 +29,7 @@ from gisearch.search.recorder import Recorder
 from gisearch.search.results import load_results
 from gisearch.search.study import open_study
 from gisearch.tracking.records import TrialEnd
-from gisearch.training.metrics import Cost, Objective
+from gisearch.training.objective import Cost, Objective
 
 SMALLEST = Objective("val/pearson", "max", "parameters")
 SPEC: dict[str, Any] = {

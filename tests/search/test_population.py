@@ -29,7 +29,7 @@ from gisearch.search.space import SearchSpace
 from gisearch.search.study import load_study, open_study
 from gisearch.search.trial import trial_name
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
-from gisearch.training.metrics import Objective
+from gisearch.training.objective import Objective
 from tests.faults.sweeps import Sweep
 
 BASE = {

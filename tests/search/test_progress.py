@@ -9,7 +9,7 @@ from rich.console import Console
 
 from gisearch.search.ledger import Handout, Outcome
 from gisearch.search.progress import ProgressView, _duration
-from gisearch.training.metrics import Objective
+from gisearch.training.objective import Objective
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from gisearch.search.ledger import Ledger, Outcome
 from gisearch.search.presentation import leaderboard, print_effects, print_results, resume_hint, short_names
 from gisearch.search.results import SweepResults, TrialRow, load_results
 from gisearch.search.study import open_study
-from gisearch.training.metrics import Objective
+from gisearch.training.objective import Objective
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from gisearch.data.dataset import Dataset
 from gisearch.search import screening, screening_progress
 from gisearch.search.screening import screen_on_cluster
 from gisearch.search.screening_progress import ScreeningProgress
-from gisearch.training.experiment import ExperimentConfig, TrainedModel, build_model
+from gisearch.training.config import ExperimentConfig
+from gisearch.training.experiment import TrainedModel, build_model
 from gisearch.training.screening import Screen, decide, screen_here
 from gisearch.training.target import TargetScale
 

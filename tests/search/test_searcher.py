@@ -23,7 +23,7 @@ from gisearch.search.plan import SweepPlan, plan_sweep
 from gisearch.search.searcher import LedgerSearcher
 from gisearch.search.study import open_study
 from gisearch.search.supervision import Ending, Supervisor
-from gisearch.training.metrics import Objective
+from gisearch.training.objective import Objective
 
 SPACE = """
 base: [model=dango_gi, data=demo_tiny]

@@ -20,7 +20,7 @@ from gisearch.search.leaving import GraceOverError, Leaving
 from gisearch.search.ledger import Handout
 from gisearch.search.study import open_study
 from gisearch.search.supervision import Ending, SupervisedScheduler, Supervisor, Verdict, Watchdog
-from gisearch.training.metrics import Objective
+from gisearch.training.objective import Objective
 
 ANY: Any = None
 NODE_DIED = ActorDiedErrorContext(error_message="its node has died.", actor_id=b"\0" * 16)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gisearch.search.study import STUDY_FILE, open_study
-from gisearch.training.metrics import Objective
+from gisearch.training.objective import Objective
 
 
 def ask(url: str, process: subprocess.Popen[bytes], seconds: float = 60.0) -> Any:

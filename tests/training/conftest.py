@@ -9,7 +9,7 @@ import pytest
 
 from gisearch.config import assign, build, to_plain
 from gisearch.data.config import compose_data
-from gisearch.training.experiment import ExperimentConfig
+from gisearch.training.config import ExperimentConfig
 
 SMALL: dict[str, Any] = {
     "model": {"name": "dango_gi", "hidden_dim": 8, "encoder": {"num_layers": 1, "dropout": 0.2}},

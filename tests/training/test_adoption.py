@@ -14,16 +14,10 @@ from gisearch.config import to_plain
 from gisearch.data.dataset import Dataset
 from gisearch.training.adoption import ADOPTED_FILE, Adoption
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
-from gisearch.training.experiment import (
-    ExperimentConfig,
-    ExperimentResult,
-    build_model,
-    load_config,
-    load_trained,
-    run_experiment,
-)
+from gisearch.training.config import ExperimentConfig, load_config
+from gisearch.training.experiment import ExperimentResult, build_model, load_trained, run_experiment
 from gisearch.training.loop import EpochReport, Trainer
-from gisearch.training.metrics import Objective
+from gisearch.training.objective import Objective
 from gisearch.training.workers import StopTraining
 
 Experiment = Callable[..., ExperimentConfig]

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from gisearch.errors import CheckpointError
-from gisearch.training import checkpoint
 from gisearch.training.checkpoint import BEST, FORMAT, LAST, CheckpointStore
 
 PREVIOUS = f"{LAST}.previous"
@@ -65,7 +64,7 @@ def test_a_failing_write_leaves_the_old_file(
     error: Exception, store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.save(LAST, state(1.0))
-    monkeypatch.setattr(checkpoint.torch, "save", failing(error))
+    monkeypatch.setattr(torch, "save", failing(error))
     with pytest.raises(
         CheckpointError, match=rf"cannot write the checkpoint .*{LAST}: .*(Input/output|unexpected)"
     ):
@@ -78,7 +77,7 @@ def test_an_interrupted_write_leaves_no_temporary_file(
     store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.save(LAST, state(1.0))
-    monkeypatch.setattr(checkpoint.torch, "save", failing(KeyboardInterrupt()))  # type: ignore[arg-type]
+    monkeypatch.setattr(torch, "save", failing(KeyboardInterrupt()))  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
         store.save(LAST, state(2.0))
     assert names(store.folder) == [LAST]

@@ -15,15 +15,8 @@ from gisearch.data.dataset import Dataset
 from gisearch.errors import CheckpointError, ConfigError, DataError, DiskFullError
 from gisearch.models.batch import GenotypeBatch
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
-from gisearch.training.experiment import (
-    CONFIG_FILE,
-    ExperimentConfig,
-    config_yaml,
-    load_config,
-    load_trained,
-    run_experiment,
-    save_config,
-)
+from gisearch.training.config import CONFIG_FILE, ExperimentConfig, config_yaml, load_config, save_config
+from gisearch.training.experiment import load_trained, run_experiment
 from gisearch.training.metrics import score
 
 Experiment = Callable[..., ExperimentConfig]

@@ -14,9 +14,10 @@ from torch import Tensor
 from gisearch.data.dataset import Dataset
 from gisearch.errors import ConfigError, DataError, NonFiniteError
 from gisearch.models.batch import GenotypeBatch
-from gisearch.training.experiment import ExperimentConfig, build_model
+from gisearch.training.config import ExperimentConfig
+from gisearch.training.experiment import build_model
 from gisearch.training.loop import EpochReport, Trainer, resolve_device
-from gisearch.training.metrics import Objective
+from gisearch.training.objective import Objective
 
 Experiment = Callable[..., ExperimentConfig]
 

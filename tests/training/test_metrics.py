@@ -12,14 +12,8 @@ from sklearn.metrics import average_precision_score, r2_score, roc_auc_score, ro
 
 from gisearch.data.dataset import Target
 from gisearch.errors import ConfigError
-from gisearch.training.metrics import (
-    METRICS,
-    Objective,
-    ObjectiveConfig,
-    calibration,
-    score,
-    score_subgroups,
-)
+from gisearch.training.metrics import calibration, score, score_subgroups
+from gisearch.training.objective import METRICS, Objective, ObjectiveConfig
 
 REGRESSION, BINARY = Target("gene_interaction", "regression"), Target("strong_negative", "binary")
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from gisearch.models.layers.mlp import NetworkLinear, NetworkNorm
-from gisearch.training.optimizer import OptimizerConfig
+from gisearch.training.config import OptimizerConfig
 
 STEPS = 100
 

@@ -18,13 +18,8 @@ import torch
 from gisearch.data.dataset import Dataset
 from gisearch.errors import CheckpointError
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
-from gisearch.training.experiment import (
-    CONFIG_FILE,
-    ExperimentConfig,
-    ExperimentResult,
-    run_experiment,
-    save_config,
-)
+from gisearch.training.config import CONFIG_FILE, ExperimentConfig, save_config
+from gisearch.training.experiment import ExperimentResult, run_experiment
 from gisearch.training.loop import EpochReport
 
 Experiment = Callable[..., ExperimentConfig]
@@ -218,7 +213,8 @@ PROGRAM = """
 import json, os, signal, sys
 from pathlib import Path
 from gisearch.data.load import load_dataset
-from gisearch.training.experiment import load_config, run_experiment
+from gisearch.training.config import load_config
+from gisearch.training.experiment import run_experiment
 
 folder, die_after = Path(sys.argv[1]), int(sys.argv[2])
 config = load_config(folder / "config.yaml")

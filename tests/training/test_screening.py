@@ -17,7 +17,8 @@ from gisearch.data.dataset import Dataset
 from gisearch.errors import NonFiniteError
 from gisearch.models.batch import GenotypeBatch
 from gisearch.training import screening
-from gisearch.training.experiment import ExperimentConfig, TrainedModel, build_model
+from gisearch.training.config import ExperimentConfig
+from gisearch.training.experiment import TrainedModel, build_model
 from gisearch.training.screening import Extremes, Highest, Screen, decide, screen_here
 from gisearch.training.screening_table import write_screened
 from gisearch.training.target import TargetScale

@@ -12,7 +12,7 @@ from gisearch.search.folders import BEST_FOLDER, TRIALS_FOLDER
 from gisearch.search.pareto import shown_cost
 from gisearch.search.presentation import short_names
 from gisearch.search.results import SweepResults, TrialRow
-from gisearch.training.experiment import CONFIG_FILE
+from gisearch.training.config import CONFIG_FILE
 
 _STATUS = {"stopped_early": "stopped early", "running": "interrupted or running"}
 _MATTERED = 3

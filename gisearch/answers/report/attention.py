@@ -57,7 +57,8 @@ class BestModel:
 def ask_best(results: SweepResults) -> BestModel:
     """Load the best model and its data; whatever is in the way becomes the reason, never an error."""
     from gisearch.data.load import load_dataset
-    from gisearch.training.experiment import CONFIG_FILE, load_config, load_trained
+    from gisearch.training.config import CONFIG_FILE, load_config
+    from gisearch.training.experiment import load_trained
 
     folder = results.folder / BEST_FOLDER
     if not (folder / CONFIG_FILE).exists():

@@ -7,32 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
 
 import torch
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from gisearch.config import STRICT
+from gisearch.models.diffusion.config import DenoiserConfig
 from gisearch.models.diffusion.context import ContextEncoder
 from gisearch.models.layers.mlp import mlp
 
 MAX_PERIOD = 10_000.0
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class DenoiserConfig:
-    """The network that removes the noise.
-
-    Attributes:
-        num_blocks: blocks of time embedding, cross-attention and MLP.
-        num_heads: attention heads; must divide the hidden width.
-        context_layers: layers of self-attention among the context tokens before the denoiser reads them.
-        dropout: dropout on the context tokens and in every MLP.
-    """
-
-    num_blocks: int = Field(default=2, ge=1, le=12)
-    context_layers: int = Field(default=1, ge=0, le=8)
-    num_heads: int = Field(default=4, ge=1, le=64)
-    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
 
 
 @plain_dataclass(frozen=True)
@@ -123,16 +104,26 @@ class DenoiserBlock(nn.Module):
         super().__init__()
         self.attention = CrossAttention(width, config.num_heads)
         self.mlp = mlp([width, 2 * width, width], dropout=config.dropout)
-        self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=False) for _ in range(2))
+        norms = [nn.LayerNorm(width, elementwise_affine=False) for _ in range(2)]
+        self.norms: Sequence[nn.LayerNorm] = nn.ModuleList(norms)  # type: ignore[assignment]
         self.time = nn.Linear(width, 4 * width)
 
     def forward(self, x: Tensor, time: Tensor, tokens: ProjectedTokens) -> Tensor:
         """Map states [B, S, h] at embedded times [B or 1, S or 1, h] to [B, S, h]."""
         scale, shift, mlp_scale, mlp_shift = self.time(time).chunk(4, dim=-1)
         attention_norm, mlp_norm = self.norms
-        x = x + self.attention(torch.addcmul(shift, attention_norm(x), 1 + scale), tokens)
-        out: Tensor = x + self.mlp(torch.addcmul(mlp_shift, mlp_norm(x), 1 + mlp_scale))
+        x = x + self.attention(_at_time(attention_norm, x, scale, shift), tokens)
+        out: Tensor = x + self.mlp(_at_time(mlp_norm, x, mlp_scale, mlp_shift))
         return out
+
+
+def _at_time(norm: nn.LayerNorm, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Return the norm of states, scaled and shifted by time; in one pass where all are at the same time."""
+    if scale.shape[:2] == (1, 1):
+        # Autocast leaves the scale in bfloat16, which is no weight for a norm of float32.
+        weight, bias = (1 + scale).flatten().to(x.dtype), shift.flatten().to(x.dtype)
+        return nn.functional.layer_norm(x, norm.normalized_shape, weight, bias, norm.eps)
+    return torch.addcmul(shift, norm(x), 1 + scale)
 
 
 class Denoiser(nn.Module):

@@ -2,38 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from gisearch.config import STRICT
-from gisearch.models.diffusion.schedules import ScheduleName, alpha_bars
-
-ParameterisationName = Literal["x0", "epsilon", "v"]
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class ProcessConfig:
-    """The forward process and the training loss.
-
-    Attributes:
-        schedule: how fast the noise takes over.
-        steps: diffusion steps T.
-        parameterisation: what the denoiser predicts: the clean value, the noise, or the velocity.
-        draws: noise levels and noises drawn per genotype and training step; they share one encoding.
-        bandwidth: standard deviation of the Gaussian kernel that smooths the labels, in standard deviations
-            of the label; about the spread of samples where training labels are known by heart.
-    """
-
-    schedule: ScheduleName = "cosine"
-    steps: int = Field(default=200, ge=2, le=4000)
-    parameterisation: ParameterisationName = "x0"
-    draws: int = Field(default=8, ge=1, le=256)
-    bandwidth: float = Field(default=0.3, ge=0.0, le=2.0)
+from gisearch.models.diffusion.config import ProcessConfig
+from gisearch.models.diffusion.schedules import alpha_bars
 
 
 class DiffusionProcess(nn.Module):

@@ -10,38 +10,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass as plain_dataclass
 from itertools import pairwise
-from typing import Literal
 
 import torch
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from gisearch.config import STRICT
+from gisearch.models.diffusion.config import SamplerConfig
 from gisearch.models.diffusion.process import DiffusionProcess
 from gisearch.models.diffusion.schedules import alpha_bars
 
-SamplerName = Literal["dpm", "ddim", "ddpm"]
-
 NOISE_SEED = 0
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class SamplerConfig:
-    """How predictions are drawn.
-
-    Attributes:
-        method: ``dpm``, of second order, is exact enough with the fewest steps; ``ddim`` is deterministic
-            where ``eta`` is 0; ``ddpm`` adds fresh noise in every step and wants most of the process's.
-        steps: denoising steps, at most those of the process.
-        eta: ``ddim`` only: share of ``ddpm``'s noise.
-        samples: samples per genotype.
-    """
-
-    method: SamplerName = "dpm"
-    steps: int = Field(default=8, ge=1, le=4000)
-    eta: float = Field(default=0.0, ge=0.0, le=1.0)
-    samples: int = Field(default=16, ge=2, le=4096)
 
 
 def normal_quantiles(count: int) -> Tensor:

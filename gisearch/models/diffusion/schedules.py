@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-ScheduleName = Literal["cosine", "linear", "scaled_linear", "sigmoid"]
+from gisearch.models.diffusion.config import ScheduleName
 
 MAX_BETA = 0.999
 COSINE_OFFSET = 0.008

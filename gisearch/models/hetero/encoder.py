@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass as plain_dataclass
-from typing import Annotated
 
 import torch
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from gisearch.config import STRICT
-from gisearch.data.cell_graph import CellGraph, Network
-from gisearch.data.metabolism import Metabolism
-from gisearch.errors import DataError
+from gisearch.data.cell_graph import CellGraph
 from gisearch.models.hetero.attention import RelationAttention
+from gisearch.models.hetero.config import HeteroEncoderConfig
 from gisearch.models.hetero.graph import CellTensors, HeteroGraph
 from gisearch.models.hetero.metabolic import (
     BipartiteMetabolism,
@@ -25,43 +20,6 @@ from gisearch.models.hetero.metabolic import (
 from gisearch.models.layers.stages import StageMonitor
 
 EMBEDDING_STD = 0.1
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class HeteroEncoderConfig:
-    """How the cell's genes, reactions and metabolites are encoded.
-
-    Attributes:
-        networks: the gene networks to use, by name; None takes all that the data has.
-        num_layers: rounds of message passing.
-        num_heads: attention heads; must divide the hidden width.
-        degrees: add a linear map of each gene's log degrees to its embedding; attention, a mean, cannot see
-            how many neighbours a gene has.
-        dropout: dropout on every layer's update.
-        embedding_dropout: share of the genes whose own embedding is left out of a training step; a gene
-            that no training genotype deletes has learnt none that says anything.
-    """
-
-    networks: Annotated[list[str], Field(min_length=1)] | None = None
-    num_layers: int = Field(default=2, ge=1, le=8)
-    num_heads: int = Field(default=4, ge=1, le=64)
-    degrees: bool = True
-    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
-    embedding_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-
-    def check(self, cell: CellGraph) -> tuple[tuple[Network, ...], Metabolism]:
-        """Return the networks and the metabolism to encode with.
-
-        Raises:
-            DataError: the cell graph has no metabolism, no network, or lacks one that is named.
-        """
-        networks = cell.require(self.networks)
-        if cell.metabolism is None:
-            raise DataError(
-                "the data has no metabolism, which this model encodes; expected data=demo, data=yeast with "
-                "data.metabolism=true and yeast-GEM in data.root, or data=tables with data.metabolism=FILE."
-            )
-        return networks, cell.metabolism
 
 
 @plain_dataclass(frozen=True)

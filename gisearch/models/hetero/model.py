@@ -5,71 +5,26 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass as plain_dataclass
 
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from gisearch.config import STRICT
 from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Target
-from gisearch.models.base import BaseModelConfig, Model, Prediction, Scorer
+from gisearch.models.base import Model, Prediction, Scorer
 from gisearch.models.batch import GenotypeBatch
-from gisearch.models.hetero.encoder import HeteroEncoder, HeteroEncoderConfig
+from gisearch.models.hetero.config import (
+    HeadConfig,
+    HeteroModelConfig,
+)
+from gisearch.models.hetero.encoder import HeteroEncoder
 from gisearch.models.hetero.metabolic import MetabolicGraph
-from gisearch.models.hetero.perturbation import HeteroCells, HeteroPerturbationName, PooledPerturbation
-from gisearch.models.layers.mlp import mlp, require_heads_divide, robust_init
-from gisearch.models.losses.composite import CompositeLossConfig
+from gisearch.models.hetero.perturbation import HeteroCells, PooledPerturbation
+from gisearch.models.layers.mlp import mlp, robust_init
+from gisearch.models.losses.composite import CompositeLoss
 from gisearch.models.targets import Targets
 
 FITNESS = "fitness"
 INTERACTION = "gene_interaction"
 FIRST_SCORES = 0.1
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class HeadConfig:
-    """A head: an MLP with one output.
-
-    Attributes:
-        num_layers: linear layers of the MLP.
-        dropout: dropout on its input and between the layers.
-    """
-
-    num_layers: int = Field(default=2, ge=1, le=6)
-    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
-
-    def build(self, width: int) -> nn.Sequential:
-        """Return the head: [n, width] to [n, 1]."""
-        return nn.Sequential(
-            nn.Dropout(self.dropout), mlp([width] * self.num_layers + [1], dropout=self.dropout)
-        )
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class HeteroModelConfig(BaseModelConfig):
-    """What both models configure.
-
-    Attributes:
-        hidden_dim: the width h of every embedding.
-        perturbation: ``index`` encodes the wild type once and pools without what a genotype lost; ``masked``
-            encodes a copy of the whole graph per genotype.
-        encoder: the encoder of genes, reactions and metabolites.
-        fitness_head: the head that predicts fitness.
-        losses: what is added to the error.
-    """
-
-    hidden_dim: int = Field(default=64, ge=4, le=4096)
-    perturbation: HeteroPerturbationName = "index"
-    encoder: HeteroEncoderConfig = Field(default_factory=HeteroEncoderConfig)
-    fitness_head: HeadConfig = Field(default_factory=HeadConfig)
-    losses: CompositeLossConfig = Field(default_factory=CompositeLossConfig)
-
-    def __post_init__(self) -> None:
-        require_heads_divide(self.hidden_dim, "encoder.num_heads", self.encoder.num_heads)
-
-    def check(self, cell: CellGraph, target: Target) -> None:
-        """Raise DataError where the cell graph lacks metabolism or a network."""
-        self.encoder.check(cell)
 
 
 @plain_dataclass(frozen=True)
@@ -112,12 +67,12 @@ class HeteroModel(Model):
     ) -> None:
         super().__init__()
         _, metabolism = config.encoder.check(cell)
-        self.losses = config.losses
+        self.losses = CompositeLoss(config.losses)
         self.predicts_fitness = target.name == FITNESS
         self.interaction_label = INTERACTION if self.predicts_fitness else target.name
         self.encoder = HeteroEncoder(cell, config.hidden_dim, config.encoder, metabolic)
         self.pooling = PooledPerturbation(metabolism, cell.num_genes, config.hidden_dim, config.perturbation)
-        self.fitness_head = config.fitness_head.build(config.hidden_dim)
+        self.fitness_head = head(config.fitness_head, config.hidden_dim)
 
     @abstractmethod
     def read(self, cells: HeteroCells) -> Readouts:
@@ -179,3 +134,10 @@ class HeteroModel(Model):
         for layer in self.modules():
             if isinstance(layer, nn.Linear) and layer.out_features == 1:
                 layer.weight.data *= FIRST_SCORES
+
+
+def head(config: HeadConfig, width: int) -> nn.Sequential:
+    """Return a head: [n, width] to [n, 1]."""
+    return nn.Sequential(
+        nn.Dropout(config.dropout), mlp([width] * config.num_layers + [1], dropout=config.dropout)
+    )

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor, nn
 
 from gisearch.data.metabolism import Metabolism
 from gisearch.models.batch import GenotypeBatch
+from gisearch.models.hetero.config import HeteroPerturbationName
 from gisearch.models.hetero.encoder import HeteroEncoder, HeteroNodes
 from gisearch.models.hetero.pooling import NodePooling
 from gisearch.models.layers.gene_rules import GeneRules, LostNodes, deleted_genes
 from gisearch.models.layers.stages import StageMonitor
 
-HeteroPerturbationName = Literal["index", "masked"]
 _Change = Callable[[LostNodes, LostNodes], Tensor]
 
 

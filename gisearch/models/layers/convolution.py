@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from gisearch.models.layers.changes import Need, NetworkChanges
-from gisearch.models.layers.mlp import ActivationName, NetworkLinear, activation
+from gisearch.models.layers.config import ActivationName
+from gisearch.models.layers.mlp import NetworkLinear, activation
 from gisearch.models.layers.neighbours import Neighbours
 
-ConvolutionName = Literal["gin", "gatv2", "sage", "lightgcn"]
 State = tuple[Tensor, ...]
 
 

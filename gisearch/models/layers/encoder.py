@@ -4,73 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
-from typing import Annotated
 
 import torch
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from gisearch.config import STRICT
-from gisearch.data.cell_graph import CellGraph, Network
+from gisearch.data.cell_graph import CellGraph
 from gisearch.models.layers.changes import LayerChanges
-from gisearch.models.layers.convolution import (
-    GIN,
-    SAGE,
-    ChangedInput,
-    Convolution,
-    ConvolutionName,
-    GATv2,
-    LightGCN,
-    State,
+from gisearch.models.layers.config import (
+    EncoderConfig,
 )
-from gisearch.models.layers.graph_aggregation import AggregationName, graph_aggregation
-from gisearch.models.layers.mlp import ActivationName, NetworkNorm, NormName, activation, mlp
+from gisearch.models.layers.convolution import GIN, SAGE, ChangedInput, Convolution, GATv2, LightGCN, State
+from gisearch.models.layers.graph_aggregation import graph_aggregation
+from gisearch.models.layers.mlp import NetworkNorm, activation, mlp
 from gisearch.models.layers.neighbours import Neighbours
 from gisearch.models.layers.stages import StageMonitor
 
 EMBEDDING_STD = 0.02
 RESIDUAL_GAIN = 0.5
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class EncoderConfig:
-    """How wild-type genes are encoded.
-
-    Attributes:
-        networks: the gene networks to use, by name; None takes all that the data has.
-        convolution: the graph convolution of every network; ``lightgcn`` has no weights, norm or
-            activation of its own.
-        num_layers: rounds of message passing.
-        num_heads: attention heads of ``gatv2`` and of ``cross_attention``; must divide the hidden width.
-        gin_mlp_layers: layers of each GIN's MLP.
-        graph_aggregation: how the networks' embeddings of a gene become one, after every layer.
-        bottleneck: width inside ``pairwise_interaction``.
-        residual: add each layer's output, times a learnt gain, to its input, from the raw embeddings on.
-        norm: norm after every convolution and on the final embeddings.
-        activation: activation after every norm.
-        dropout: dropout after every activation.
-    """
-
-    networks: Annotated[list[str], Field(min_length=1)] | None = None
-    convolution: ConvolutionName = "gin"
-    num_layers: int = Field(default=2, ge=1, le=8)
-    num_heads: int = Field(default=4, ge=1, le=64)
-    gin_mlp_layers: int = Field(default=2, ge=1, le=4)
-    graph_aggregation: AggregationName = "mean"
-    bottleneck: int = Field(default=16, ge=1, le=1024)
-    residual: bool = False
-    norm: NormName = "layer"
-    activation: ActivationName = "relu"
-    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
-
-    def check(self, cell: CellGraph) -> tuple[Network, ...]:
-        """Return the networks to encode with.
-
-        Raises:
-            DataError: the cell graph has no network, or lacks one that the configuration names.
-        """
-        return cell.require(self.networks)
 
 
 @plain_dataclass(frozen=True)

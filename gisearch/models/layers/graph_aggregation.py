@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-AggregationName = Literal["sum", "mean", "cross_attention", "pairwise_interaction"]
+from gisearch.models.layers.config import AggregationName
 
 
 class GraphAggregation(nn.Module, ABC):

@@ -5,43 +5,10 @@ Source: Zhang, Zou and Ma 2020, arXiv 1911.02613, as used by DANGO (Zhang et al.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from gisearch.config import STRICT
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class HyperSAGNNConfig:
-    """Self-attention among the deleted genes.
-
-    Attributes:
-        num_attention_layers: self-attention layers among the deleted genes.
-        num_heads: attention heads; must divide the hidden width.
-        dropout: dropout on the deleted genes' embeddings; high rates keep a model with few genotypes per
-            gene from learning each pair by heart.
-    """
-
-    num_attention_layers: int = Field(default=2, ge=1, le=8)
-    num_heads: int = Field(default=4, ge=1, le=64)
-    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class LocalPredictorConfig(HyperSAGNNConfig):
-    """The local pathway, which scores the deleted genes by their own embeddings.
-
-    Attributes:
-        enabled: False leaves the local predictor and the gate out of the model altogether.
-        scorer: ``hypersagnn``, or ``bilinear`` scores of gene pairs, which has no attention layers.
-    """
-
-    enabled: bool = True
-    scorer: Literal["hypersagnn", "bilinear"] = "hypersagnn"
+from gisearch.models.layers.config import HyperSAGNNConfig
 
 
 class ReZeroAttention(nn.Module):

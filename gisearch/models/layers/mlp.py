@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-ActivationName = Literal["relu", "gelu", "silu"]
-NormName = Literal["layer", "none"]
+from gisearch.models.layers.config import ActivationName, NormName
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
 
@@ -109,10 +107,3 @@ def mlp(
             if dropout:
                 layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers)
-
-
-def require_heads_divide(width: int, key: str, heads: int) -> None:
-    """Raise ValueError, naming ``key``, where attention heads do not divide the width."""
-    if width % heads:
-        fitting = [d for d in range(1, min(width, 64) + 1) if width % d == 0]
-        raise ValueError(f"{key}: {heads} heads do not divide hidden_dim {width}; expected one of {fitting}.")

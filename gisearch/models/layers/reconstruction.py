@@ -17,67 +17,14 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
-from gisearch.config import STRICT
-from gisearch.errors import DataError, nearest_name
 from gisearch.models.layers.neighbours import Neighbours
-
-# The channels whose zero entries fell by more than 1 % from STRING v9.1 to v11.0: what looks like no edge
-# is often one that is not known yet.
-UNCERTAIN_CHANNELS = ("neighborhood", "coexpression", "experimental")
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class ReconstructionConfig:
-    """How much the zero entries of each network count, relative to its edges.
-
-    Attributes:
-        lambdas: the weight by network, for networks that the two keys below do not suit. A STRING channel
-            stands for the networks that end with it: ``fusion`` for ``string9_1_fusion``.
-        uncertain_lambda: the weight in STRING's neighborhood, coexpression and experimental channels.
-        default_lambda: the weight in every other network.
-    """
-
-    lambdas: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]] = Field(default_factory=dict)
-    uncertain_lambda: float = Field(default=0.1, ge=0.0, le=1.0)
-    default_lambda: float = Field(default=1.0, ge=0.0, le=1.0)
-
-    def check(self, names: Sequence[str]) -> tuple[float, ...]:
-        """Return the weight of the zero entries of every network, by its name.
-
-        Raises:
-            DataError: ``lambdas`` names a network that is not among ``names``.
-        """
-        for key in self.lambdas:
-            if not any(_is_called(name, key) for name in names):
-                channels = [name.rpartition("_")[2] for name in names]
-                raise DataError(
-                    f"model.reconstruction.lambdas: the model has no network {key!r} "
-                    f"(it has: {', '.join(names)}).{nearest_name(key, [*names, *channels])}"
-                )
-        return tuple(self._lambda(name) for name in names)
-
-    def _lambda(self, name: str) -> float:
-        if name in self.lambdas:
-            return self.lambdas[name]
-        for key, value in self.lambdas.items():
-            if _is_called(name, key):
-                return value
-        if any(_is_called(name, channel) for channel in UNCERTAIN_CHANNELS):
-            return self.uncertain_lambda
-        return self.default_lambda
-
-
-def _is_called(name: str, key: str) -> bool:
-    return name == key or name.endswith(f"_{key}")
 
 
 class Reconstruction(nn.Module):

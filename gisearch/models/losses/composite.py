@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from gisearch.config import STRICT
+from gisearch.models.losses.config import CompositeLossConfig
 from gisearch.models.losses.supcr import supervised_contrastive_regression
 from gisearch.models.losses.wasserstein import squared_wasserstein
 from gisearch.models.targets import label_loss
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class CompositeLossConfig:
-    """What is added to each label's error; a weight of 0 computes nothing.
+class CompositeLoss:
+    """The terms of the loss, each times its weight."""
 
-    Attributes:
-        distribution: weight of the squared Wasserstein-2 distance between predictions and labels of a batch.
-        contrast: weight of the supervised contrastive regression on the embeddings that a head reads.
-        cell: weight of the mean squared distance between z_w - z_i and the pooled deleted genes.
-        temperature: of the contrast, in units of embedding distance.
-    """
-
-    distribution: float = Field(default=0.1, ge=0.0)
-    contrast: float = Field(default=0.1, ge=0.0)
-    cell: float = Field(default=0.01, ge=0.0)
-    temperature: float = Field(default=2.0, gt=0.0)
+    def __init__(self, weights: CompositeLossConfig) -> None:
+        self.weights = weights
 
     def of_label(self, scores: Tensor, embeddings: Tensor, values: Tensor, *, binary: bool) -> Tensor:
         """Return one label's error, distribution and contrast terms over its measured genotypes, a scalar.
@@ -46,12 +34,12 @@ class CompositeLossConfig:
         if not len(values):
             return scores.sum() * 0.0
         loss = label_loss(scores, values, binary=binary)
-        if self.distribution:
+        if self.weights.distribution:
             predicted = torch.sigmoid(scores) if binary else scores
-            loss = loss + self.distribution * squared_wasserstein(predicted, values)
-        if self.contrast:
-            contrast = supervised_contrastive_regression(embeddings, values, self.temperature)
-            loss = loss + self.contrast * contrast
+            loss = loss + self.weights.distribution * squared_wasserstein(predicted, values)
+        if self.weights.contrast:
+            contrast = supervised_contrastive_regression(embeddings, values, self.weights.temperature)
+            loss = loss + self.weights.contrast * contrast
         return loss
 
     def of_cell(self, change: Tensor, perturbed: Tensor) -> Tensor:
@@ -61,6 +49,6 @@ class CompositeLossConfig:
             change: z_w - z_i, [B, h].
             perturbed: the pooled perturbed representation, [B, h].
         """
-        if not self.cell:
+        if not self.weights.cell:
             return change.new_zeros(())
-        return self.cell * mse_loss(change.float(), perturbed.float())
+        return self.weights.cell * mse_loss(change.float(), perturbed.float())

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from gisearch.models.diffusion.config import DenoiserConfig
 from gisearch.models.diffusion.context import ContextEncoder
-from gisearch.models.diffusion.denoiser import CrossAttention, Denoiser, DenoiserConfig
+from gisearch.models.diffusion.denoiser import CrossAttention, Denoiser
 
 WIDTH, HEADS = 16, 4
 PRESENT = torch.tensor([[True] * 5, [True] * 4 + [False], [True, False, True, False, False]])
@@ -51,6 +52,15 @@ def test_states_do_not_see_each_other() -> None:
     alone = torch.cat([denoiser(x[:, [i]], time[:, [i]], context) for i in range(7)], dim=1)
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
     assert together.std(1).min() > 1e-3, "the state and the time count"
+
+
+def test_one_time_for_all_states_equals_the_same_time_for_each() -> None:
+    torch.manual_seed(0)
+    denoiser = Denoiser(WIDTH, DenoiserConfig()).eval()
+    _, tokens = inputs()
+    context, x = denoiser.read(tokens, PRESENT), torch.randn(3, 7)
+    shared, each = (denoiser(x, time, context) for time in (torch.full((1, 1), 0.3), torch.full((3, 7), 0.3)))
+    torch.testing.assert_close(shared, each, atol=1e-5, rtol=1e-5)
 
 
 def test_the_time_counts() -> None:

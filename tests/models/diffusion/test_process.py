@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gisearch.models.diffusion.process import DiffusionProcess, ParameterisationName, ProcessConfig
+from gisearch.models.diffusion.config import ParameterisationName, ProcessConfig
+from gisearch.models.diffusion.process import DiffusionProcess
 
 PARAMETERISATIONS: tuple[ParameterisationName, ...] = get_args(ParameterisationName)
 

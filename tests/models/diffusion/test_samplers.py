@@ -9,15 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from gisearch.models.diffusion.process import DiffusionProcess, ProcessConfig
-from gisearch.models.diffusion.samplers import (
-    Sampler,
-    SamplerConfig,
-    normal_quantiles,
-    plan_moves,
-    sampling_steps,
-)
-from gisearch.models.diffusion.schedules import ScheduleName
+from gisearch.models.diffusion.config import ProcessConfig, SamplerConfig, ScheduleName
+from gisearch.models.diffusion.process import DiffusionProcess
+from gisearch.models.diffusion.samplers import Sampler, normal_quantiles, plan_moves, sampling_steps
 from tests.models.diffusion.test_process import PARAMETERISATIONS
 from tests.models.diffusion.test_schedules import SCHEDULES
 

@@ -8,7 +8,8 @@ from typing import get_args
 import pytest
 import torch
 
-from gisearch.models.diffusion.schedules import ScheduleName, alpha_bars, betas
+from gisearch.models.diffusion.config import ScheduleName
+from gisearch.models.diffusion.schedules import alpha_bars, betas
 
 SCHEDULES: tuple[ScheduleName, ...] = get_args(ScheduleName)
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from gisearch.data.cell_graph import CellGraph
 from gisearch.errors import DataError
-from gisearch.models.hetero.encoder import HeteroEncoder, HeteroEncoderConfig
+from gisearch.models.hetero.config import HeteroEncoderConfig
+from gisearch.models.hetero.encoder import HeteroEncoder
 from gisearch.models.layers.stages import StageMonitor
 
 WIDTH = 8

@@ -15,7 +15,8 @@ from gisearch.data.cell_graph import CellGraph, Network
 from gisearch.data.gene_names import GeneNames
 from gisearch.data.metabolism import Metabolism
 from gisearch.models.batch import GenotypeBatch
-from gisearch.models.hetero.encoder import HeteroEncoder, HeteroEncoderConfig
+from gisearch.models.hetero.config import HeteroEncoderConfig
+from gisearch.models.hetero.encoder import HeteroEncoder
 from gisearch.models.hetero.perturbation import HeteroCells, PooledPerturbation
 from gisearch.models.layers.stages import StageMonitor
 

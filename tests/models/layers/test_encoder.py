@@ -9,7 +9,8 @@ import torch
 
 from gisearch.data.cell_graph import CellGraph
 from gisearch.errors import DataError
-from gisearch.models.layers.encoder import EMBEDDING_STD, Encoder, EncoderConfig
+from gisearch.models.layers.config import EncoderConfig
+from gisearch.models.layers.encoder import EMBEDDING_STD, Encoder
 from gisearch.models.layers.stages import StageMonitor
 
 WIDTH = 8

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from gisearch.models.layers.bilinear import BilinearPairs
-from gisearch.models.layers.hypersagnn import HyperSAGNN, LocalPredictorConfig, ReZeroAttention
+from gisearch.models.layers.config import LocalPredictorConfig
+from gisearch.models.layers.hypersagnn import HyperSAGNN, ReZeroAttention
 
 WIDTH = 8
 SIZES = [1, 2, 3, 1, 3, 2]

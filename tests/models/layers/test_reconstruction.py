@@ -13,7 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from gisearch.config import build
 from gisearch.data.cell_graph import CellGraph, Network
 from gisearch.errors import ConfigError, DataError
-from gisearch.models.layers.reconstruction import Reconstruction, ReconstructionConfig
+from gisearch.models.layers.config import ReconstructionConfig
+from gisearch.models.layers.reconstruction import Reconstruction
 from gisearch.models.layers.separate_neighbours import SeparateNeighbours
 
 WIDTH = 12

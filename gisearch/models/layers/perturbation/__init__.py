@@ -7,16 +7,13 @@ genes from the wild type's embeddings, ``masked`` encodes a copy of the cell wit
 
 from __future__ import annotations
 
-from typing import Literal
-
+from gisearch.models.layers.config import PerturbationName
 from gisearch.models.layers.perturbation.exact import ExactEncoding
 from gisearch.models.layers.perturbation.index import IndexEncoding
 from gisearch.models.layers.perturbation.interface import PerturbationEncoding, PerturbedCells
 from gisearch.models.layers.perturbation.masked import MaskedEncoding
 
 __all__ = ["PerturbationEncoding", "PerturbationName", "PerturbedCells", "perturbation_encoding"]
-
-PerturbationName = Literal["index", "masked", "exact"]
 
 
 def perturbation_encoding(name: PerturbationName) -> PerturbationEncoding:

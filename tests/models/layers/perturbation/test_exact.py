@@ -14,13 +14,9 @@ from gisearch.config import assign, build
 from gisearch.data.cell_graph import CellGraph, Network
 from gisearch.data.gene_names import GeneNames
 from gisearch.models.batch import GenotypeBatch
-from gisearch.models.layers.encoder import Encoder, EncoderConfig
-from gisearch.models.layers.perturbation import (
-    PerturbationName,
-    PerturbedCells,
-    interface,
-    perturbation_encoding,
-)
+from gisearch.models.layers.config import EncoderConfig, PerturbationName
+from gisearch.models.layers.encoder import Encoder
+from gisearch.models.layers.perturbation import PerturbedCells, interface, perturbation_encoding
 from gisearch.models.layers.pooling import AttentionalPooling
 from gisearch.models.layers.stages import StageMonitor
 
