@@ -18,6 +18,7 @@ from gisearch.launch.local_state import keep_state, restore_state
 from gisearch.launch.ray_job import ENDED, Job, JobLog, jobs_of
 from gisearch.launch.ray_program import RayProgram
 from gisearch.launch.record import Launch, find_launch, launch_folder
+from gisearch.tracking.provenance import COMMIT_VARIABLE, known_commit
 
 _DATABASE = "mlflow.db"
 _UPLOAD = "upload"
@@ -215,6 +216,9 @@ class RayLauncher:
                 f'[ "$here" -ge {machines} ] || echo "note: $here of {machines} machines are here; '
                 'going on without the others"',
             ]
+        # The machines have the code without its repository.
+        if (commit := known_commit()) is not None:
+            lines.append(f"export {COMMIT_VARIABLE}={commit}")
         lines += [
             f"export MLFLOW_TRACKING_URI={self._store()}",
             f"exec {_remote(self.cluster.python)} -m gisearch.sweep {shlex.join(sweep)}",

@@ -16,6 +16,8 @@ import psutil
 import gisearch
 from gisearch.tracking.redact import redact_command
 
+# Set where the code was copied without its repository: a commit, with a "+" where files had been changed.
+COMMIT_VARIABLE = "GISEARCH_COMMIT"
 _LIBRARIES = {
     "torch": "torch",
     "torch-geometric": "pyg",
@@ -34,7 +36,7 @@ def collect_provenance(arguments: Sequence[str] | None = None) -> dict[str, str]
     Args:
         arguments: the command line; this process's own unless given.
     """
-    facts = _git(Path(gisearch.__file__).resolve().parent)
+    facts = _commit()
     facts["version.gisearch"] = gisearch.__version__
     facts["version.python"] = platform.python_version()
     for package, name in _LIBRARIES.items():
@@ -56,6 +58,21 @@ def command_line() -> list[str]:
         return ["python", "-m", spec.name.removesuffix(".__main__"), *sys.argv[1:]]
     script = Path(sys.argv[0] or "python").name
     return [script, *sys.argv[1:]]
+
+
+def known_commit() -> str | None:
+    """Return the commit of the code that runs, as :data:`COMMIT_VARIABLE` holds it; None if unknown."""
+    facts = _commit()
+    changed = facts.get("git.dirty") == "true"
+    return facts["git.commit"] + ("+" if changed else "") if facts else None
+
+
+def _commit() -> dict[str, str]:
+    facts = _git(Path(gisearch.__file__).resolve().parent)
+    told = os.environ.get(COMMIT_VARIABLE)
+    if facts or not told:
+        return facts
+    return {"git.commit": told.rstrip("+"), "git.dirty": str(told.endswith("+")).lower()}
 
 
 def _git(folder: Path) -> dict[str, str]:

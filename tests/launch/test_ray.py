@@ -12,6 +12,7 @@ import pytest
 from gisearch.command_line import run
 from gisearch.launch.__main__ import main
 from gisearch.launch.record import require_launch
+from gisearch.tracking.provenance import known_commit
 from tests.launch.fake_ray import SPACE, Fake, launch, write_launch
 
 ODD = "tracking.experiment='it''s [a] \"test\" {x} $HOME; ls!'".replace("''", "\\'")
@@ -56,6 +57,8 @@ class TestLaunch:
         launch("cluster.tracking_uri=http://127.0.0.1:5000")
         script = Path("launches/hunt/upload/hunt/run.sh").read_text()
         assert "export MLFLOW_TRACKING_URI=http://127.0.0.1:5000\n" in script
+        commit = known_commit()
+        assert (f"export GISEARCH_COMMIT={commit}\n" in script) is (commit is not None)
 
     def test_a_dry_run_shows_everything_and_calls_nothing(
         self, fake: Fake, capsys: pytest.CaptureFixture[str]

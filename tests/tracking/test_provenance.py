@@ -78,6 +78,26 @@ def test_a_wheel_inside_someone_elses_repository_has_no_commit(checkout: Path) -
     assert "git.commit" not in collect_provenance()
 
 
+def test_copied_code_has_the_commit_that_it_was_copied_from(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(checkout.parent, "init", "-q")
+    git(checkout.parent, "add", "gisearch/__init__.py")
+    git(checkout.parent, "commit", "-q", "-m", "first")
+    commit = git(checkout, "rev-parse", "HEAD")
+    assert provenance.known_commit() == commit
+    (checkout / "__init__.py").write_text("x = 2\n")
+    told = provenance.known_commit()
+    assert told == f"{commit}+"
+    monkeypatch.setenv(provenance.COMMIT_VARIABLE, told)
+    assert provenance.known_commit() == told, "a checkout knows for itself"
+    shutil.rmtree(checkout.parent / ".git")
+    facts = collect_provenance()
+    assert (facts["git.commit"], facts["git.dirty"]) == (commit, "true")
+    monkeypatch.delenv(provenance.COMMIT_VARIABLE)
+    assert provenance.known_commit() is None
+
+
 def test_command_line_of_a_script(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/some/where/gisearch", "sweep", "x.yaml"])
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
