@@ -8,8 +8,7 @@ SPACE ?= search_spaces/dango_gi.yaml
 ARGS ?=
 # What is installed beside gisearch itself: `make install EXTRAS=aws` for a machine that only runs sweeps.
 EXTRAS ?= dev
-# What breaks on purpose runs in one process, one test after another; what waits for hosts of its own in a second one;
-# all others beside them (tests/conftest.py).
+# What breaks on purpose, and what waits for hosts of its own, begins in a process each (tests/conftest.py).
 PARALLEL := -n 3 --no-loadscope-reorder
 
 .PHONY: help install sweep test check format docs clean

@@ -32,7 +32,7 @@ FAULTS = REPOSITORY / "tests" / "faults"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the faults and with hosts of our own, which take a process each for a long time."""
+    """Begin with the faults and with hosts of our own, which take long."""
     items.sort(
         key=lambda item: (item.path.parent != FAULTS, not makes_hosts(item.path), starts_ray(item.path))
     )
@@ -40,7 +40,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give all faults to one process, all hosts to another, and every other file to the next that is free.
+    """Give what takes long to a process each, and every other file to the next that is free.
+
+    Those are the driver and machines that are taken away, all other faults, and hosts of our own.
 
     pytest-xdist (3.8) can do so by marks, but not with pytest 9.2.
     """
@@ -51,7 +53,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             file = nodeid.partition("::")[0]
             if makes_hosts(REPOSITORY / file):
                 return "hosts"
-            return "faults" if (REPOSITORY / file).parent == FAULTS else file
+            if (REPOSITORY / file).parent == FAULTS:
+                return "driver" if Path(file).name in ("test_driver.py", "test_nodes.py") else "faults"
+            return file
 
     return SlowApart(config, log)
 

@@ -31,9 +31,9 @@ PROGRAMS = {
         env >"$CALLS/environment"
         stat -c %a "$RAY_AUTH_TOKEN_PATH" >"$CALLS/mode"
         cp "$RAY_AUTH_TOKEN_PATH" "$CALLS/token"
+        code=${CODE:-}
         trap 'echo TERM >>"$CALLS/signals"; code=${TOLD:-143}' TERM
         touch "$CALLS/begun"
-        code=${CODE:-}
         while [ -z "$code" ]; do sleep 0.1 & wait $!; done
         [ ! -e "$CALLS/signals" ] || sleep 1
         exit $code""",
