@@ -174,14 +174,18 @@ def benchmark(options: Options) -> Report:
     """Measure every encoding."""
     names = ("reference", "masked", "exact", "index")
     cases = {name: partial(run_case, name, options, NUM_GENES, EDGES) for name in names}
-    sizes = {
+    return measure("perturbation", cases, options, sizes=sizes())
+
+
+def sizes() -> dict[str, int]:
+    """What a step is measured on."""
+    return {
         "genes": NUM_GENES,
         "edges": sum(EDGES.values()),
         "batch": BATCH,
         "width": WIDTH,
         "layers": LAYERS,
     }
-    return measure("perturbation", cases, options, sizes=sizes)
 
 
 if __name__ == "__main__":

@@ -49,17 +49,10 @@ def benchmark(options: Options) -> Report:
             "scatter: torch-scatter is not installed, so there is nothing to compare (docs/installation.md "
             "says how to install it)."
         )
-    from benchmarks.perturbation import BATCH, EDGES, LAYERS, NUM_GENES, WIDTH
+    from benchmarks.perturbation import sizes
 
-    sizes = {
-        "genes": NUM_GENES,
-        "edges": sum(EDGES.values()),
-        "batch": BATCH,
-        "width": WIDTH,
-        "layers": LAYERS,
-    }
     cases = {"without": partial(run_case, False, options), "with": partial(run_case, True, options)}
-    return measure("scatter", cases, options, sizes=sizes)
+    return measure("scatter", cases, options, sizes=sizes())
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import IO
 
 from gisearch.errors import ConfigError
 from gisearch.launch.launcher import LaunchError
@@ -66,17 +67,9 @@ class RayProgram:
         Raises:
             LaunchError: it failed; with the line that says why.
         """
-        done = subprocess.run(
-            self._command(arguments),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env=_environment(),
-            text=True,
-            errors="replace",
-        )
-        said = _COLOUR.sub("", done.stdout)
-        if done.returncode:
+        process = self._begin(arguments, subprocess.STDOUT)
+        said = _COLOUR.sub("", process.communicate()[0])
+        if process.returncode:
             raise LaunchError(f"`{self._brief(arguments)}` failed: {reason(said)}")
         return said
 
@@ -92,15 +85,7 @@ class RayProgram:
     def lines_on_head(self, command: str | Sequence[str]) -> Iterator[str]:
         """Run a command on the head and return its lines as they come, until it or the connection ends."""
         with TemporaryFile("w+") as errors:
-            process = subprocess.Popen(
-                self._command(self.exec(_marked(command))),
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                stdin=subprocess.DEVNULL,
-                env=_environment(),
-                text=True,
-                errors="replace",
-            )
+            process = self._begin(self.exec(_marked(command)), errors)
             assert process.stdout is not None
             begun = False
             before = []
@@ -128,15 +113,7 @@ class RayProgram:
         log.parent.mkdir(parents=True, exist_ok=True)
         said = []
         with log.open("w") as kept:
-            process = subprocess.Popen(
-                self._command(arguments),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                env=_environment(),
-                text=True,
-                errors="replace",
-            )
+            process = self._begin(arguments, subprocess.STDOUT)
             assert process.stdout is not None
             told = ""
             try:
@@ -157,9 +134,18 @@ class RayProgram:
         if process.returncode:
             raise LaunchError(f"`{self._brief(arguments)}` failed: {reason(*said)} ({log} has everything)")
 
-    def _command(self, arguments: Sequence[str]) -> list[str]:
+    def _begin(self, arguments: Sequence[str], errors: IO[str] | int) -> subprocess.Popen[str]:
+        """Start ``ray``; its errors go to a file, or where its output goes."""
         verb, *rest = arguments
-        return [self.path, verb, *_PLAIN, *rest]
+        return subprocess.Popen(
+            [self.path, verb, *_PLAIN, *rest],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONUNBUFFERED": "1"},
+            text=True,
+            errors="replace",
+        )
 
     def _brief(self, arguments: Sequence[str]) -> str:
         return f"ray {arguments[0]} {self.file}"
@@ -186,7 +172,3 @@ def _marked(command: str | Sequence[str]) -> str:
     """Return a command for the head's shell that first prints the mark."""
     text = command if isinstance(command, str) else shlex.join(command)
     return f"echo; echo {shlex.quote(_MARK)}; {text}"
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONUNBUFFERED": "1"}
