@@ -157,7 +157,7 @@ def test_a_sweep_is_sent_to_two_machines_followed_and_fetched(
         return done.stdout
 
     cluster = ("cluster=onprem", "cluster.file=mine.yaml", f"cluster.results={tmp_path}/shared/results")
-    said = gisearch_launch("ray", "space.yaml", *cluster, *SMALL, "trainer.max_epochs=40")
+    said = gisearch_launch("ray", "space.yaml", *cluster, *SMALL, "trainer.max_epochs=25")
     assert "Running setup commands ..." in said
     assert "hunt runs as hunt-1" in said
 

@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(_missing is not None, reason=_missing or ""),
 ]
 # Enough to be told to leave in the middle, whatever the machine.
-EPOCHS = 40
+EPOCHS = 20
 # Every machine has one processor, so that the two workers of a trial need both.
 SETTINGS = (
     "cluster.nodes=2",
