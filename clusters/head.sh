@@ -18,14 +18,12 @@ bin=${GISEARCH_BIN:-$project/.venv/bin}
 shared=${GISEARCH_SHARED:-/shared}
 config=${GISEARCH_CLUSTER:-$HOME/ray_bootstrap_config.yaml}
 
-as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
+. "$project/clusters/system.sh"
 
 # Install a system package where a program is missing.
 need() {
     command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] && return
-    as_root apt-get -o DPkg::Lock::Timeout=300 update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$2"
+    install_packages "$2"
 }
 
 folders() {

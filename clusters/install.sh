@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 extras=$(IFS=,; echo "$*")
 
-as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
+. clusters/system.sh
 
 missing=()
 command -v make >/dev/null || missing+=(make)
@@ -15,11 +15,7 @@ python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-ven
 # torch.compile and some wheels look for a compiler.
 command -v cc >/dev/null || missing+=(gcc)
 if [ "${#missing[@]}" -gt 0 ]; then
-    command -v apt-get >/dev/null || { echo "error: not installed: ${missing[*]}" >&2; exit 1; }
-    # A machine that has just started may still be installing its own updates.
-    as_root apt-get -o DPkg::Lock::Timeout=300 update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${missing[@]}"
+    install_packages "${missing[@]}"
 fi
 
 make --no-print-directory install EXTRAS="$extras"

@@ -13,14 +13,12 @@ set -euo pipefail
 shared=/shared
 minute=${GISEARCH_MINUTE:-60}
 
-as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
+. "$(dirname "${BASH_SOURCE[0]}")/system.sh"
 
 join() {
     local head=${1:?expected the address of the head} mounted
     if ! command -v mount.nfs4 >/dev/null && [ ! -x /sbin/mount.nfs4 ]; then
-        as_root apt-get -o DPkg::Lock::Timeout=300 update -qq
-        as_root env DEBIAN_FRONTEND=noninteractive \
-            apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends nfs-common
+        install_packages nfs-common
     fi
     as_root mkdir -p "$shared"
     mounted=$(findmnt --noheadings --output SOURCE "$shared" || true)

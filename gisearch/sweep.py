@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from gisearch.search.plan import SweepPlan
 
+# Keys that a sweep may change when it goes on: its trials are not compared on them.
+_FREE = ("search.", "results.", "tracking.")
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
@@ -107,7 +110,7 @@ def _resumed_plan(name: str, overrides: list[str], more: int | None) -> tuple[Sw
     given = [o.partition("=")[2] for o in overrides if o.startswith("results.dir=")]
     folder = find_results(name, given[-1] if given else ResultsConfig().dir)
     # What trials are compared on stays as it was; how long and where the search goes on may change.
-    fixed = [o for o in overrides if not o.startswith(("search.", "results.", "tracking."))]
+    fixed = [o for o in overrides if not o.startswith(_FREE)]
     if fixed:
         raise ConfigError(
             f"{fixed[0]}: a resumed sweep keeps what its trials are compared on; expected keys of search, "
@@ -137,9 +140,8 @@ def continued_plan(plan: SweepPlan) -> tuple[SweepPlan, Path | None]:
     folder = Path(plan.config.results.dir) / plan.config.name
     if not (folder / SWEEP_FILE).is_file():
         return plan, None
-    free = ("search.", "results.", "tracking.", "name=")
     before, now = (
-        {o for o in overrides if not o.startswith(free)}
+        {o for o in overrides if not o.startswith((*_FREE, "name="))}
         for overrides in (read_facts(folder)["overrides"], plan.overrides)
     )
     if (folder / SPACE_FILE).read_bytes() != Path(plan.source).read_bytes():
