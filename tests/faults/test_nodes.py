@@ -33,7 +33,9 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     memory = {"object_store_memory": 100 * 1024**2}
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": True, **memory})
+    # No port of its own for the dashboard: any that is free, beside the other tests' clusters.
+    dashboard = {"include_dashboard": True, "dashboard_port": None}
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **dashboard, **memory})
     for _ in range(3):
         made.add_node(num_cpus=1, **memory)
     made.wait_for_nodes()
