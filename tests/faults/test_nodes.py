@@ -16,7 +16,8 @@ from tests.faults.sweeps import Sweep
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
-EPOCHS = 24
+# Enough to be in the middle of a trial still when something is done to it, on a fast machine too.
+EPOCHS = 48
 TWO_WORKERS = ("trainer.workers=2", f"trainer.max_epochs={EPOCHS}")
 
 
