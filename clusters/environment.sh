@@ -4,3 +4,5 @@ export PATH="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.venv/bin:$PATH"
 export RAY_AUTH_MODE=token
 export RAY_USAGE_STATS_ENABLED=0
 export MLFLOW_DISABLE_TELEMETRY=true
+# Memory that a training step frees is kept for the next one (gisearch/training/allocator.py).
+export MALLOC_ARENA_MAX=1

@@ -18,6 +18,8 @@ from gisearch.search.config import SearchConfig
 # Ray reads these when it is imported or started; what a user set wins.
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Trials train in a thread, whose freed memory is kept only in the arena of all (training/allocator.py).
+    "MALLOC_ARENA_MAX": "1",
     # The study and the tracker record results; Tune's own CSV, JSON and TensorBoard files would repeat them.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # The study is the truth; Tune's snapshot of itself is never read.

@@ -17,6 +17,7 @@ from gisearch.models.base import Model
 from gisearch.models.batch import GenotypeBatch
 from gisearch.seeding import child_seed
 from gisearch.training.adoption import Adoption
+from gisearch.training.allocator import freed_memory_kept
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
 from gisearch.training.config import CONFIG_FILE, ExperimentConfig, load_config, save_config
 from gisearch.training.loop import EpochReport, Trainer, peak_memory_mb, predict, resolve_device
@@ -61,6 +62,7 @@ def _build(config: ExperimentConfig, cell: CellGraph, target: Target) -> Model:
     return config.model.build(cell, target)
 
 
+@freed_memory_kept()
 def run_experiment(
     config: ExperimentConfig,
     dataset: Dataset,
