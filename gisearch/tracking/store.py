@@ -13,6 +13,7 @@ from typing import Any
 
 from gisearch.errors import TrackingError
 from gisearch.tracking.config import TrackingConfig, is_server, resolve_uri, sqlite_path
+from gisearch.tracking.new_database import is_new, made_at_once
 from gisearch.tracking.redact import redact_text
 from gisearch.tracking.store_check import check_sqlite, explain, probe_network_database, within
 
@@ -92,15 +93,9 @@ def open_store(config: TrackingConfig) -> Store | None:
     """
     if not config.enabled:
         return None
+    check_address(config)
     uri = resolve_uri(config)
-    database = sqlite_path(uri)
-    if database is not None:
-        check_sqlite(Path(str(database).partition("?")[0]))
-    elif "://" not in uri and uri != "databricks":
-        raise TrackingError(
-            f"tracking.uri: {uri!r} is a folder, which MLflow no longer writes well; use an SQLite file "
-            f"(sqlite:///mlflow.db) or a server (http://host:port)."
-        )
+    database = _file(uri)
     with _short_requests(config.timeout):
         preload()  # seconds on a cold disk, which are not the store's
 
@@ -112,6 +107,36 @@ def open_store(config: TrackingConfig) -> Store | None:
             raise
         except Exception as error:
             raise TrackingError(explain(uri, config, error)) from None
+
+
+def check_address(config: TrackingConfig) -> None:
+    """Check what can be told of a store without opening it, and without MLflow.
+
+    Raises:
+        TrackingError: the SQLite file cannot be written or is no database, or the URI is a folder.
+    """
+    if not config.enabled:
+        return
+    uri = resolve_uri(config)
+    database = _file(uri)
+    if database is not None:
+        check_sqlite(database)
+    elif "://" not in uri and uri != "databricks":
+        raise TrackingError(
+            f"tracking.uri: {uri!r} is a folder, which MLflow no longer writes well; use an SQLite file "
+            f"(sqlite:///mlflow.db) or a server (http://host:port)."
+        )
+
+
+def makes_database(config: TrackingConfig) -> bool:
+    """Return whether :func:`open_store` is to make an SQLite file, which takes seconds."""
+    database = _file(resolve_uri(config)) if config.enabled else None
+    return database is not None and is_new(database)
+
+
+def _file(uri: str) -> Path | None:
+    database = sqlite_path(uri)
+    return None if database is None else Path(str(database).partition("?")[0])
 
 
 def preload() -> None:
@@ -139,7 +164,8 @@ def _connect(uri: str, experiment: str, database: Path | None) -> Store:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    client = MlflowClient(tracking_uri=uri)
+    with made_at_once(database):
+        client = MlflowClient(tracking_uri=uri)
     found = client.get_experiment_by_name(experiment)
     if found is None:
         artifacts = None if database is None else (database.parent / ARTIFACTS / _slug(experiment)).as_uri()
