@@ -7,10 +7,11 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from gisearch.errors import ConfigError
 from gisearch.search.config import SearchConfig
@@ -103,7 +104,7 @@ def ray_session(*, state_api: bool = False) -> Iterator[Sequence[Node]]:
             ray.init(address=address, **quiet)
         else:
             # Without an address Ray would join whatever cluster it finds running on this machine.
-            with _loopback():
+            with _loopback(), _without_helpers(dashboard=state_api):
                 ray.init("local", include_dashboard=state_api, dashboard_host="127.0.0.1", **quiet)
             # Ray (2.60) makes a token that every user of this machine may read.
             with suppress(OSError):
@@ -135,6 +136,28 @@ def _loopback() -> Iterator[None]:
         ray_constants.ENABLE_RAY_CLUSTER = enabled
         if own:
             del os.environ[variable]
+
+
+@contextmanager
+def _without_helpers(*, dashboard: bool) -> Iterator[None]:
+    """Have a Ray that is started meanwhile leave out processes that nothing here asks.
+
+    They are the monitors of an autoscaler and of the workers' output, which is not shown, and, without a
+    dashboard, the process that serves it and the agents' part of it. ``ray start`` has options for the
+    monitors, and a Ray that is installed without its dashboard leaves the rest out; ``ray.init`` (2.60) has
+    no way to ask for either. A Ray that has no such methods starts all of them.
+    """
+    from ray._private import node, utils
+
+    left_out = ["start_monitor", "start_log_monitor", *([] if dashboard else ["start_api_server"])]
+    with ExitStack() as stack:
+        for method in left_out:
+            if hasattr(node.Node, method):
+                stack.enter_context(patch.object(node.Node, method, lambda _, **__: None))
+        if not dashboard and hasattr(utils, "get_dashboard_dependency_error"):
+            missing = ImportError("the dashboard is not asked for")
+            stack.enter_context(patch.object(utils, "get_dashboard_dependency_error", lambda: missing))
+        yield
 
 
 def _nodes() -> list[Node]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,7 @@ from gisearch.search.study import open_study
 from gisearch.search.supervision import Supervisor
 from gisearch.search.sweep_folder import sweep_folder
 from gisearch.tracking.mlflow_tracker import SweepTracker
-from gisearch.tracking.store import open_store, preload
+from gisearch.tracking.store import Store, check_address, makes_database, open_store, preload
 from gisearch.training.objective import Objective
 
 
@@ -71,22 +71,37 @@ def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) 
     Raises:
         GisearchError: data, tracking store or resources do not fit the plan.
     """
+    tracking = plan.config.tracking
     with ThreadPoolExecutor(1) as background:
-        # Importing MLflow takes seconds, as does loading the data: side by side. Opening the store may create
-        # a database, and comes after the checks.
-        importing = background.submit(preload) if plan.config.tracking.enabled else None
+        # Importing MLflow takes seconds, as does loading the data: side by side. A new database takes as long
+        # as starting Ray does, and comes beside it, after the checks: little can go wrong there.
+        beside = makes_database(tracking)
+        if tracking.enabled and not beside:
+            background.submit(preload)
         dataset = load_dataset(plan.config.data)
         objective = Objective.resolve(plan.config.objective, dataset.target)
         _check_against(plan, dataset)
         check_space(plan, dataset, folder)
-        if importing is not None:
-            importing.result()
-    store = open_store(plan.config.tracking)
+        check_address(tracking)
+        store = background.submit(open_store, tracking)
+        if not beside:
+            store.result()
+        return _run(plan, folder, dataset, objective, store, console)
+
+
+def _run(
+    plan: SweepPlan,
+    folder: Path | None,
+    dataset: Dataset,
+    objective: Objective,
+    store: Future[Store | None],
+    console: Console,
+) -> SweepOutcome:
+    """Run a sweep that was checked, once its store is open."""
     leaving = Leaving(
         plan.config.search.grace_seconds, lambda text: console.print(text, highlight=False, soft_wrap=True)
     )
     with sweep_folder(plan, folder, dataset, objective) as own, leaving:
-        tracker = SweepTracker(store, own)
         question = sweep_question(own, plan, dataset, objective)
         study = open_study(own, own.name, objective)
         ledger = Ledger(
@@ -94,6 +109,7 @@ def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) 
         )
         with search_session(plan, own, dataset) as session:
             leaving.listen()
+            tracker = SweepTracker(store.result(), own)
             start_tracking(tracker, own, plan, question, resumed=folder is not None)
             _search(plan, ledger, objective, tracker, leaving, session, console)
         interrupted = not ledger.ended or bool(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))

@@ -38,13 +38,37 @@ print(json.dumps({"heard": heard, "mode": inside, "cpus": nodes[0]["CPU"], "left
 """
 
 
+# Of the processes that Ray starts beside its server and the node's own.
+HELPERS = """
+import json, psutil
+from ray._private import node, utils
+from gisearch.search.cluster import ray_session
+
+def parts():
+    return [getattr(node.Node, name) for name in ("start_monitor", "start_log_monitor", "start_api_server")]
+
+before = [*parts(), utils.get_dashboard_dependency_error]
+with ray_session() as nodes:
+    import ray
+
+    answer = ray.get(ray.remote(lambda: 7).remote())
+    lines = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
+after = [*parts(), utils.get_dashboard_dependency_error]
+print(json.dumps({"lines": lines, "answer": answer, "as_before": before == after}))
+"""
+
+
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a process saw that started Ray as a sweep does, as a user with a new home."""
-    home = tmp_path_factory.mktemp("home")
+    return run_as_new_user(SCRIPT, tmp_path_factory.mktemp("home"))
+
+
+def run_as_new_user(script: str, home: Path) -> dict[str, Any]:
+    """Run a script in a process of its own; return the facts that it prints last."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+        [sys.executable, "-c", script],
         env={**environment, "HOME": str(home), "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
@@ -70,3 +94,14 @@ def test_token_authentication_stays_on_and_reaches_the_workers(session: dict[str
     token = session["home"] / ".ray" / "auth_token"
     assert token.stat().st_size > 0
     assert token.stat().st_mode & 0o077 == 0, "nobody else reads it"
+
+
+def test_what_trials_do_not_need_is_not_started(tmp_path: Path) -> None:
+    seen = run_as_new_user(HELPERS, tmp_path)
+    assert seen["answer"] == 7
+    started = "\n".join(seen["lines"])
+    assert "gcs_server" in started
+    assert "raylet" in started
+    for helper in ("monitor.py", "log_monitor.py", "dashboard.py"):
+        assert helper not in started
+    assert seen["as_before"], "another session of this process may want them"

@@ -1,14 +1,16 @@
-"""What the data lacks shows before a sweep starts, for every model that its space can produce."""
+"""What shows before a sweep starts: what the data lacks, for every model of the space, and its store."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from gisearch.errors import DataError
+from gisearch.errors import DataError, TrackingError
 from gisearch.search import session, sweep
 from gisearch.search.plan import SweepPlan
 
@@ -56,3 +58,78 @@ def test_a_network_that_only_one_option_needs(
     assert str(error.value).startswith(start)
     assert not (tmp_path / "results").exists()
     assert not (tmp_path / "mlflow.db").exists()
+
+
+class TestStore:
+    """The tracking store, which a sweep opens beside Ray where it is a new file."""
+
+    @pytest.fixture
+    def started(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+        """What became of Ray, which is not really started; with an empty working directory."""
+        seen: list[str] = []
+
+        @contextmanager
+        def pretend(*_: Any) -> Iterator[None]:
+            seen.append("start")
+            try:
+                yield
+            finally:
+                seen.append("end")
+
+        monkeypatch.setattr(sweep, "search_session", pretend)
+        monkeypatch.chdir(tmp_path)
+        return seen
+
+    @pytest.mark.parametrize(
+        ("content", "uri", "start"),
+        [
+            (b"no database", "sqlite:///mlflow.db", "tracking.uri: the SQLite file "),
+            (None, "sqlite:///missing/mlflow.db", "tracking.uri: the SQLite file "),
+            (None, "mlruns", "tracking.uri: 'mlruns' is a folder"),
+            (
+                None,
+                "http://127.0.0.1:9",
+                "tracking.uri: the MLflow server at http://127.0.0.1:9 cannot be used",
+            ),
+        ],
+    )
+    def test_one_that_cannot_be_used(
+        self, content: bytes | None, uri: str, start: str, plan: Callable[..., SweepPlan], started: list[str]
+    ) -> None:
+        if content is not None:
+            Path("mlflow.db").write_bytes(content)
+        before = sorted(path.name for path in Path().iterdir())
+        made = plan(
+            "base: [data=demo_tiny]\nspace: {model.hidden_dim: [8, 16]}",
+            f"tracking.uri={uri}",
+            "tracking.timeout=1",
+        )
+        with pytest.raises(TrackingError) as error:
+            sweep.run_sweep(made, console=Console(quiet=True))
+        assert str(error.value).startswith(start)
+        assert started == []
+        assert sorted(path.name for path in Path().iterdir()) == sorted([*before, "space.yaml"])
+
+    @pytest.mark.parametrize(("exists", "seen"), [(True, []), (False, ["start", "end"])])
+    def test_one_that_fails_when_it_is_opened(
+        self,
+        exists: bool,
+        seen: list[str],
+        plan: Callable[..., SweepPlan],
+        started: list[str],
+        empty_database: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """What is there is opened before Ray starts; a new one that fails ends it, and leaves no folder."""
+
+        def fails(_: Any) -> None:
+            raise TrackingError("it failed.")
+
+        monkeypatch.setattr(sweep, "open_store", fails)
+        if exists:
+            Path("mlflow.db").write_bytes(empty_database.read_bytes())
+        made = plan("base: [data=demo_tiny]\nspace: {model.hidden_dim: [8, 16]}")
+        with pytest.raises(TrackingError, match="it failed"):
+            sweep.run_sweep(made, console=Console(quiet=True))
+        assert started == seen
+        assert [*Path().glob("results/*")] == []
