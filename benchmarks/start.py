@@ -1,8 +1,9 @@
 """How long until something happens: ``python -m benchmarks start [--json] [--sweep]``.
 
-Each case is a new Python process, but ``space_check``, which compiles and validates a search space in one
-where everything is imported. They are compared with importing PyTorch, which a command that only answers
-should not do. ``sweep``, only if asked for, is from the command to the first trial's first epoch.
+Each case is a new Python process, but ``space_check``, which checks a sweep in one where everything is
+imported, and ``space_alone``, the same with its configuration composed before: compiling and validating the
+space. They are compared with importing PyTorch, which a command that only answers should not do. ``sweep``,
+only if asked for, is from the command to the first trial's first epoch.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,11 +55,18 @@ def command_case(arguments: tuple[str, ...], repeats: int) -> dict[str, Any]:
     }
 
 
-def space_case(repeats: int) -> dict[str, Any]:
-    """Measure compiling and validating a search space."""
-    from gisearch.search.plan import plan_sweep
+def space_case(repeats: int, *, composed: bool) -> dict[str, Any]:
+    """Measure checking a sweep, or only what comes after composing its configuration."""
+    from unittest.mock import patch
 
-    return timing(lambda: plan_sweep(SPACE, ["data=demo_tiny"]), repeats=repeats, warmup=2)
+    from gisearch.search import plan
+    from gisearch.search.model_options import compose_models
+    from gisearch.search.space_file import SpaceFile
+
+    overrides = ["data=demo_tiny"]
+    ready = compose_models(SpaceFile.read(SPACE), overrides)
+    with patch.object(plan, "compose_models", lambda *_: ready) if composed else nullcontext():
+        return timing(lambda: plan.plan_sweep(SPACE, overrides), repeats=repeats, warmup=2)
 
 
 def sweep_case() -> dict[str, Any]:
@@ -92,7 +101,8 @@ def benchmark(options: Options) -> Report:
     cases: dict[str, Any] = {
         name: partial(command_case, arguments, options.repeats) for name, arguments in COMMANDS.items()
     }
-    cases["space_check"] = partial(space_case, options.repeats)
+    cases["space_check"] = partial(space_case, options.repeats, composed=False)
+    cases["space_alone"] = partial(space_case, options.repeats, composed=True)
     if options.sweep:
         cases["sweep"] = sweep_case
     return measure("start", cases, options, sizes={"space": SPACE.name})
