@@ -1,8 +1,8 @@
 """Memory that a step has freed, kept for the next step instead of handed back to the system.
 
 The GNU C library returns large blocks as soon as they are free. A training step frees hundreds of megabytes
-and asks for them again at once, and the system fills every page with zeros each time: on a large cell that
-takes longer than the arithmetic. Elsewhere nothing happens here; a GPU has an allocator of its own.
+and asks for them again at once, and the system fills every page with zeros each time: with large tensors
+that takes longer than the arithmetic. Elsewhere nothing happens here; a GPU has an allocator of its own.
 """
 
 from __future__ import annotations

@@ -163,6 +163,7 @@ class TrainedModel:
     model: Model
     scale: TargetScale
 
+    @freed_memory_kept()
     def predict(self, batch: GenotypeBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return predictions in label units (probabilities for a binary target), and their std if any."""
         device = resolve_device(self.config.trainer.device)
