@@ -21,6 +21,7 @@ from gisearch.errors import ConfigError, nearest_name
 
 BENCHMARKS = {
     "perturbation": "a training step by encoding of deletions, against masked copies in PyG (2 min)",
+    "large_cell": "training steps a second on nine networks, and what memory would allow (2 min)",
     "dango_pretraining": "reconstructing networks, against dense N x N matrices (2 min)",
     "diffusion_sampling": "samples of the diffusion head, against one genotype after another (1 min)",
     "data": "building, caching and holding data; the loader's share of a step (1 min)",
@@ -30,6 +31,7 @@ BENCHMARKS = {
     "trial_overhead": "what a trial costs beyond its training, against Ray's own recipes (8 min)",
     "search_scale": "what the search itself costs per trial as trials add up (2 min)",
     "search_quality": "time to a validation score, against random search on Tune and Optuna alone (60 min)",
+    "simulated_quality": "the same searches on a simulated clock, without start and machine (1 min)",
 }
 
 
