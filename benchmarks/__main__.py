@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the ratios as a baseline")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="compare with a baseline")
     parser.add_argument(
-        "--yeast", type=Path, metavar="FOLDER", help="tables of yeast for 'data'; or GISEARCH_YEAST_DATA"
+        "--yeast", type=Path, metavar="FOLDER", help="tables of yeast, or GISEARCH_YEAST_DATA"
     )
     parser.add_argument("--sweep", action="store_true", help="'start' starts a sweep too (1 min more)")
     arguments = parser.parse_args(list(argv))
