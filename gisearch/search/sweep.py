@@ -21,6 +21,7 @@ from gisearch.search.disk import check_space
 from gisearch.search.housekeeping import Housekeeper
 from gisearch.search.leaving import Leaving
 from gisearch.search.ledger import Ledger
+from gisearch.search.lock import locked
 from gisearch.search.plan import SweepPlan
 from gisearch.search.progress import ProgressView
 from gisearch.search.recorder import Recorder, start_tracking, sweep_question
@@ -83,6 +84,10 @@ def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) 
         _check_against(plan, dataset)
         check_space(plan, dataset, folder)
         check_address(tracking)
+        if folder is not None:
+            # Said before the store is asked, which whoever runs it may be writing to.
+            with locked(folder):
+                pass
         store = background.submit(open_store, tracking)
         if not beside:
             store.result()

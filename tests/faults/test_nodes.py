@@ -17,7 +17,7 @@ from tests.faults.sweeps import Sweep
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
 # Enough to be in the middle of a trial still when something is done to it, on a fast machine too.
-EPOCHS = 48
+EPOCHS = 32
 TWO_WORKERS = ("trainer.workers=2", f"trainer.max_epochs={EPOCHS}")
 
 
@@ -64,7 +64,7 @@ def test_a_machine_is_taken_away_while_two_train_a_trial(cluster: Any, sweep: Sw
     victims = nodes_with(cluster, "RayTrainWorker")
     assert len(victims) == 2, "the two workers train on two machines"
     cluster.remove_node(victims[0], allow_graceful=False)
-    code, out, _ = sweep.end(timeout=240)
+    code, out, _ = sweep.end(timeout=400)
     assert code == 0, out
     assert "its machine was taken away or died" in out
     for trial in sweep.trials:
@@ -90,7 +90,7 @@ def test_a_killed_worker_and_a_killed_switchboard_cost_at_most_an_epoch(sweep: S
     assert "t0000 will be continued: its process died." in out
     assert "The sweep stops: the process that hands trials to their workers died." in out
     assert "--resume sweep" in out, out + err
-    code, out, err = sweep.resume().end(timeout=240)
+    code, out, err = sweep.resume().end(timeout=400)
     assert code == 0, out + err
     first, second = sweep.trials
     assert first.user_attrs["losses"] == {"died": 1}
@@ -111,7 +111,9 @@ def test_a_stopped_sweep_of_groups_leaves_no_process_behind(sweep: Sweep) -> Non
     assert code == 128 + signal.SIGTERM, out + err
     assert "--resume sweep" in out, out + err
     assert time.monotonic() - started < 60
-    assert not [process for process in below if process.is_running()]
+    # Ray's own may take a moment longer than the driver.
+    _, left = psutil.wait_procs(below, timeout=20)
+    assert not left
     epoch = max(sweep.trials[0].intermediate_values)
     state = CheckpointStore(sweep.results / "trials" / "t0000").load(LAST)
     assert state["progress"]["epoch"] == epoch, "its last epoch was kept"

@@ -131,7 +131,7 @@ class TestOnAHost:
         head.start(str(ray), "2", log=log)
         start = time.monotonic()
         head.start("bash", str(CLUSTERS / "worker.sh"), "watch", log=log, env=env)
-        wait_until(calls.exists, 30, "the machine is told to end")
+        wait_until(lambda: calls.exists() and calls.read_text(), 30, "the machine is told to end")
         assert calls.read_text() == "poweroff\n"
         # Two seconds with Ray, and fifteen of its minutes without.
         assert time.monotonic() - start > 2 + 15 * 0.1 - 0.5
