@@ -180,6 +180,7 @@ class GroupPool:
         self._needs, self._dataset, self._storage = needs, dataset, storage
         self._free = [self._start() for _ in range(count)]
         self._taken: dict[str, TrainingGroup] = {}
+        self._ended: list[TrainingGroup] = []
 
     def take(self, trial: str) -> tuple[str, int]:
         """Return the group that a trial is to use and the number of its run there."""
@@ -197,6 +198,7 @@ class GroupPool:
         if intact:
             self._free.append(group)
         else:
+            self._ended.append(group)
             group.end()
 
     @property
@@ -212,10 +214,14 @@ class GroupPool:
         return False
 
     def close(self) -> None:
-        """End all groups; without a switchboard they end by themselves, which is waited for."""
+        """End all groups; without a switchboard they end by themselves, which is waited for.
+
+        So is the end of those that were given back as they were not intact.
+        """
         groups = [*self._free, *self._taken.values()]
         end = TrainingGroup.wait if self.is_lost else TrainingGroup.close
         threads = [threading.Thread(target=end, args=[group]) for group in groups]
+        threads += [threading.Thread(target=TrainingGroup.wait, args=[group]) for group in self._ended]
         for thread in threads:
             thread.start()
         for thread in threads:
