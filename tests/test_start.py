@@ -51,5 +51,4 @@ run_job(job, load_dataset(experiment.data), lambda _: None, lambda _: None)
 """
     found = imported(code, tmp_path)
     assert "torch" in found
-    # torchmetrics brings matplotlib.
-    assert found.isdisjoint({"mlflow", "pandas", "sklearn", "sympy"})
+    assert found.isdisjoint({"matplotlib", "mlflow", "pandas", "scipy", "sklearn", "sympy"})

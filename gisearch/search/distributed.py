@@ -298,7 +298,7 @@ def _serve_runs(serving: Mapping[str, Any]) -> None:
     ray.get(switchboard.enter.remote(name, ray.get_runtime_context().current_actor))
     dataset = ray.get(serving["dataset"][0])
     group = WorkerGroup()
-    load_metrics()
+    load_metrics(dataset.target.kind)
     number = 0
 
     def tell(kind: str, value: Any) -> None:

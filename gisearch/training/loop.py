@@ -158,7 +158,7 @@ class Trainer:
         self._restore()
         if self.progress.history:
             self.group.on_first(lambda: recall(self._past()))
-        load_metrics()
+        load_metrics(self.scale.kind)
         while not self._finished():
             started = time.perf_counter()
             epoch = self.progress.epoch + 1

@@ -11,9 +11,10 @@ from torch import Tensor
 COVERAGES: dict[str, float] = {"coverage_50": 0.6744897501960817, "coverage_90": 1.6448536269514722}
 
 
-def load_metrics() -> None:
-    """Import torchmetrics now, which takes seconds, so that no epoch is timed with it."""
-    import torchmetrics.functional  # noqa: F401
+def load_metrics(kind: str) -> None:
+    """Import now what scoring this kind of target needs, so that no epoch is timed with it."""
+    if kind == "binary":
+        import sklearn.metrics  # noqa: F401
 
 
 def is_measurable(measured: Tensor) -> bool:
@@ -32,34 +33,28 @@ def score(kind: str, predicted: Tensor, measured: Tensor) -> dict[str, float]:
         predicted: predictions in label units (probabilities for a binary target), [n].
         measured: the labels, [n].
     """
-    # Imported late: torchmetrics takes seconds to import and only training processes need it.
-    from torchmetrics.functional import (
-        auroc,
-        average_precision,
-        mean_squared_error,
-        pearson_corrcoef,
-        r2_score,
-    )
-
     if not is_measurable(measured):
         return {}
     if kind == "binary":
-        labels = measured.long()
+        # Imported late: it takes seconds, and only binary targets need it.
+        from sklearn.metrics import average_precision_score, roc_auc_score
+
+        labels, scores = measured.cpu().numpy(), predicted.cpu().numpy()
         return {
-            "auroc": auroc(predicted, labels, task="binary").item(),
-            "average_precision": average_precision(predicted, labels, task="binary").item(),
+            "auroc": float(roc_auc_score(labels, scores)),
+            "average_precision": float(average_precision_score(labels, scores)),
         }
-    # Double precision and standardised: raw labels have spreads of 1e-2 around means of 1, and torchmetrics
-    # takes a sum of squares below 1e-4 for zero.
+    # Double precision and standardised: raw labels have spreads of 1e-2 around means of 1.
     predicted, measured = predicted.double(), measured.double()
     centre, spread = measured.mean(), measured.std()
     predicted, measured = (predicted - centre) / spread, (measured - centre) / spread
     constant = bool(predicted.max() - predicted.min() < 1e-9)
+    error = (predicted - measured).square()
     return {
-        "pearson": 0.0 if constant else pearson_corrcoef(predicted, measured).item(),
-        "spearman": 0.0 if constant else pearson_corrcoef(_ranks(predicted), _ranks(measured)).item(),
-        "rmse": (mean_squared_error(predicted, measured, squared=False) * spread).item(),
-        "r2": r2_score(predicted, measured).item(),
+        "pearson": 0.0 if constant else _correlation(predicted, measured),
+        "spearman": 0.0 if constant else _correlation(_ranks(predicted), _ranks(measured)),
+        "rmse": (error.mean().sqrt() * spread).item(),
+        "r2": 1 - (error.sum() / (measured - measured.mean()).square().sum()).item(),
     }
 
 
@@ -87,8 +82,12 @@ def calibration(predicted: Tensor, std: Tensor, measured: Tensor) -> dict[str, f
     }
 
 
+def _correlation(a: Tensor, b: Tensor) -> float:
+    return torch.corrcoef(torch.stack((a, b)))[0, 1].item()
+
+
 def _ranks(values: Tensor) -> Tensor:
-    # torchmetrics' own ranks overflow 32 bits where some 65,000 values are equal.
+    # Equal values share the mean of their ranks.
     _, inverse, counts = torch.unique(values, return_inverse=True, return_counts=True)
     ranks: Tensor = counts.cumsum(0) - (counts - 1).double() / 2
     return ranks[inverse]
