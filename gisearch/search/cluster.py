@@ -30,6 +30,8 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     # Signals are handled by the sweep itself.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # For libraries that start processes in trials (Ray's issue 28197); Tune sets it for workers of its own.
+    "PL_DISABLE_FORK": "1",
     # A stopped trial tells its group of workers, which answer within seconds.
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "20",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -37,6 +39,8 @@ _ENVIRONMENT = {
 }
 # An autoscaler may know no limit; more than this many nodes of a kind say nothing new.
 _MANY = 1000
+
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 Node = Mapping[str, float]
 
@@ -84,7 +88,7 @@ class WorkerNeeds:
 
 
 @contextmanager
-def ray_session(*, state_api: bool = False) -> Iterator[Sequence[Node]]:
+def ray_session(*, state_api: bool = False, ahead: Sequence[str] = ()) -> Iterator[Sequence[Node]]:
     """Join the cluster that RAY_ADDRESS names, or start Ray here; yields the nodes that it has or may add.
 
     A Ray that was running before is left running. One that is started here listens on this machine alone.
@@ -92,31 +96,61 @@ def ray_session(*, state_api: bool = False) -> Iterator[Sequence[Node]]:
     Args:
         state_api: start Ray's dashboard, which groups of workers need: without it their reservations stay
             behind where they are ended from outside.
+        ahead: modules that every worker process of a Ray started here imports before it has anything to do.
     """
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     import ray
 
-    joined = ray.is_initialized()
-    if not joined:
-        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-        if address := os.environ.get("RAY_ADDRESS"):
-            ray.init(address=address, **quiet)
-        else:
-            # Without an address Ray would join whatever cluster it finds running on this machine.
-            with _loopback(), _without_helpers(dashboard=state_api):
-                ray.init("local", include_dashboard=state_api, dashboard_host="127.0.0.1", **quiet)
-            # Ray (2.60) makes a token that every user of this machine may read.
-            with suppress(OSError):
-                (Path.home() / ".ray" / "auth_token").chmod(0o600)
-    for name in ("ray.tune", "ray.train", "ray.air"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
+    with ExitStack() as stack:
+        if not ray.is_initialized():
+            if address := os.environ.get("RAY_ADDRESS"):
+                ray.init(address=address, **_QUIET)
+            else:
+                _start_here(state_api=state_api, ahead=ahead)
+                if ahead:
+                    stack.enter_context(_tune_takes_any_worker())
+            stack.callback(ray.shutdown)
+        for name in ("ray.tune", "ray.train", "ray.air"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         present = _nodes()
         yield [*present, *_nodes_to_come(present)]
-    finally:
-        if not joined:
-            ray.shutdown()
+
+
+def _start_here(*, state_api: bool, ahead: Sequence[str]) -> None:
+    import ray
+
+    # Ray starts a worker per processor when a driver joins, and ends those that were idle for a second once
+    # their processors are reserved: just before a trial, which reserves first, would take one.
+    warm = {"preload_python_modules": list(ahead), "idle_worker_killing_time_threshold_ms": 60_000}
+    # Without an address Ray would join whatever cluster it finds running on this machine.
+    with _loopback(), _without_helpers(dashboard=state_api):
+        ray.init(
+            "local",
+            include_dashboard=state_api,
+            dashboard_host="127.0.0.1",
+            _system_config=warm if ahead else None,
+            **_QUIET,
+        )
+    # Ray (2.60) makes a token that every user of this machine may read.
+    with suppress(OSError):
+        (Path.home() / ".ray" / "auth_token").chmod(0o600)
+
+
+@contextmanager
+def _tune_takes_any_worker() -> Iterator[None]:
+    """Have Tune's trials take workers that Ray has started ahead.
+
+    Tune (2.60) hands variables of the driver's environment to its trials, in an environment of their own, for
+    which Ray starts new workers. Workers of a Ray that the driver has started have the driver's anyway.
+    """
+    from ray.tune.execution import class_cache
+
+    with ExitStack() as stack:
+        for name in ("DEFAULT_ENV_VARS", "ENV_VARS_TO_PROPAGATE"):
+            if hasattr(class_cache, name):
+                stack.enter_context(patch.object(class_cache, name, {}))
+        yield
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gisearch.data.dataset import Dataset
-from gisearch.errors import disk_full
+from gisearch.errors import ConfigError, disk_full
 from gisearch.search.cluster import WorkerNeeds, concurrency, ray_session
 from gisearch.search.distributed import LOST_SWITCHBOARD, GroupPool
 from gisearch.search.leaving import GraceOverError
@@ -20,6 +21,8 @@ from gisearch.search.supervision import SupervisedScheduler, Watchdog
 from gisearch.search.trial import TrialSupplies, run_trial
 
 RAY_FOLDER = "ray"
+# What a trial trains with.
+_OF_A_TRIAL = ("ray.tune", "gisearch.search.job")
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def search_session(plan: SweepPlan, folder: Path, dataset: Dataset) -> Iterator[
 
     needs = WorkerNeeds.of(plan.config.search, plan.config.trainer.workers)
     storage = folder.resolve() / RAY_FOLDER
-    with ray_session(state_api=needs.workers > 1) as nodes:
+    with ray_session(state_api=needs.workers > 1, ahead=imports_ahead(plan, needs)) as nodes:
         parallel = concurrency(plan.config.search, needs, nodes)
         shared = ray.put(dataset)
         if needs.workers == 1:
@@ -63,6 +66,20 @@ def search_session(plan: SweepPlan, folder: Path, dataset: Dataset) -> Iterator[
             yield Session(needs, parallel, groups, TrialSupplies(shared, groups.switchboard), storage)
         finally:
             groups.close()
+
+
+def imports_ahead(plan: SweepPlan, needs: WorkerNeeds) -> tuple[str, ...]:
+    """Return what worker processes are to import before there is a trial for them.
+
+    Ray starts one for every processor of this machine, which pays where at least half of them train.
+    """
+    cores = os.cpu_count() or 1
+    try:
+        trials = concurrency(plan.config.search, needs, [{"CPU": cores}])
+    # Without a GPU, or too large for this machine, which the cluster may still have room for.
+    except ConfigError:
+        return ()
+    return _OF_A_TRIAL if needs.workers == 1 and 2 * trials >= cores else ()
 
 
 def run_trials(searcher: LedgerSearcher, session: Session) -> None:

@@ -40,21 +40,41 @@ print(json.dumps({"heard": heard, "mode": inside, "cpus": nodes[0]["CPU"], "left
 
 # Of the processes that Ray starts beside its server and the node's own.
 HELPERS = """
-import json, os, psutil
+import json, os, psutil, sys, time
 from ray._private import node, utils
 from gisearch.search.cluster import ray_session
 
 def parts():
     return [getattr(node.Node, name) for name in ("start_monitor", "start_log_monitor", "start_api_server")]
 
-before = [*parts(), utils.get_dashboard_dependency_error]
-with ray_session() as nodes:
-    import ray
+class Trial:
+    def about(self):
+        return os.getpid(), "wave" in sys.modules
 
-    arenas = ray.get(ray.remote(lambda: os.environ["MALLOC_ARENA_MAX"]).remote())
+before = [*parts(), utils.get_dashboard_dependency_error]
+with ray_session(ahead=("wave",)) as nodes:
+    import ray
+    from ray.tune.execution.class_cache import _ActorClassCache
+    from ray.util import placement_group
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    # As Tune starts a trial: its processor is reserved first, which leaves none for a worker that waits.
+    cores = int(nodes[0]["CPU"])
+    waiting = set()
+    while len(waiting) < cores:
+        waiting = {p.pid for p in psutil.Process().children(recursive=True) if p.name() == "ray::IDLE"}
+    place = placement_group([{"CPU": cores}])
+    ray.get(place.ready())
+    time.sleep(2)
+    there = PlacementGroupSchedulingStrategy(place)
+    trial = _ActorClassCache().get(Trial).options(num_cpus=cores, scheduling_strategy=there).remote()
+    pid, imported = ray.get(trial.about.remote())
+    arenas = psutil.Process(pid).environ()["MALLOC_ARENA_MAX"]
     lines = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
 after = [*parts(), utils.get_dashboard_dependency_error]
-print(json.dumps({"lines": lines, "arenas": arenas, "as_before": before == after}))
+facts = {"lines": lines, "arenas": arenas, "as_before": before == after}
+facts |= {"waited": pid in waiting, "imported": imported}
+print(json.dumps(facts))
 """
 
 
@@ -96,12 +116,22 @@ def test_token_authentication_stays_on_and_reaches_the_workers(session: dict[str
     assert token.stat().st_mode & 0o077 == 0, "nobody else reads it"
 
 
-def test_what_trials_do_not_need_is_not_started(tmp_path: Path) -> None:
-    seen = run_as_new_user(HELPERS, tmp_path)
-    assert seen["arenas"] == "1", "threads share the memory that trials keep"
-    started = "\n".join(seen["lines"])
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a process saw that started Ray with workers that import ahead."""
+    return run_as_new_user(HELPERS, tmp_path_factory.mktemp("home"))
+
+
+def test_a_trial_takes_a_worker_that_imported_ahead(warm: dict[str, Any]) -> None:
+    assert warm["waited"], "started before the trial was"
+    assert warm["imported"]
+    assert warm["arenas"] == "1", "threads share the memory that trials keep"
+
+
+def test_what_trials_do_not_need_is_not_started(warm: dict[str, Any]) -> None:
+    started = "\n".join(warm["lines"])
     assert "gcs_server" in started
     assert "raylet" in started
     for helper in ("monitor.py", "log_monitor.py", "dashboard.py"):
         assert helper not in started
-    assert seen["as_before"], "another session of this process may want them"
+    assert warm["as_before"], "another session of this process may want them"
