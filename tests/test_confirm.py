@@ -54,7 +54,7 @@ def confirmed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=290,
+            timeout=500,
             check=False,
         )
         assert ended.returncode == 0, ended.stderr
@@ -64,7 +64,7 @@ def confirmed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 class TestForReal:
     def test_a_sweep_is_confirmed(self, confirmed: tuple[Path, str]) -> None:
         folder, out = confirmed

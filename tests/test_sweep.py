@@ -35,7 +35,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def end(process: subprocess.Popen[str], timeout: float = 200) -> tuple[int, str, str]:
+def end(process: subprocess.Popen[str], timeout: float = 400) -> tuple[int, str, str]:
     """Wait for a sweep; one that hangs is ended with everything that it started."""
     try:
         out, err = process.communicate(timeout=timeout)

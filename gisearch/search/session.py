@@ -71,7 +71,7 @@ def search_session(plan: SweepPlan, folder: Path, dataset: Dataset) -> Iterator[
 def imports_ahead(plan: SweepPlan, needs: WorkerNeeds) -> tuple[str, ...]:
     """Return what worker processes are to import before there is a trial for them.
 
-    Ray starts one for every processor of this machine, which pays where at least half of them train.
+    Ray starts one for every processor of this machine, which pays where most of them train.
     """
     cores = os.cpu_count() or 1
     try:
@@ -79,7 +79,7 @@ def imports_ahead(plan: SweepPlan, needs: WorkerNeeds) -> tuple[str, ...]:
     # Without a GPU, or too large for this machine, which the cluster may still have room for.
     except ConfigError:
         return ()
-    return _OF_A_TRIAL if needs.workers == 1 and 2 * trials >= cores else ()
+    return _OF_A_TRIAL if needs.workers == 1 and 2 * trials > cores else ()
 
 
 def run_trials(searcher: LedgerSearcher, session: Session) -> None:

@@ -93,7 +93,7 @@ class Sweep:
         assert self.process is not None, "the sweep has not been started"
         return self.process
 
-    def end(self, timeout: float = 200) -> tuple[int, str, str]:
+    def end(self, timeout: float = 400) -> tuple[int, str, str]:
         """Wait for the driver; return exit code, output, errors. One that hangs is ended with its Ray."""
         try:
             out, err = self.driver.communicate(timeout=timeout)
@@ -103,15 +103,19 @@ class Sweep:
         assert "Traceback" not in out + err, out + err
         return self.driver.returncode, out, err
 
-    def kill(self) -> None:
-        """End the driver as a machine does that runs out of memory; what is left of its Ray as well."""
+    def kill(self) -> str:
+        """End the driver as a machine does that runs out of memory, and what is left of its Ray.
+
+        Returns what it had written.
+        """
         below = psutil.Process(self.driver.pid).children(recursive=True)
         self.driver.kill()
-        self.driver.communicate()
+        written = "".join(self.driver.communicate())
         # Ray's own processes notice within seconds. They are not to disturb what comes next.
         for process in below:
             if process.is_running():
                 process.kill()
+        return written
 
     @property
     def results(self) -> Path:
@@ -142,8 +146,8 @@ class Sweep:
         store = CheckpointStore(self.trial_folder(number))
         return int(store.load(name)["progress"]["epoch"]) if (store.folder / name).exists() else 0
 
-    def wait_for(self, condition: Callable[[], Any], seconds: float = 180) -> Any:
-        """Wait until a condition holds while the sweep runs; return what it gave."""
+    def wait_for(self, condition: Callable[[], Any], seconds: float = 400) -> Any:
+        """Wait until a condition holds while the sweep runs; return what it gave. Fails where it hangs."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if found := condition():
@@ -151,10 +155,9 @@ class Sweep:
             if self.driver.poll() is not None:
                 pytest.fail(f"the sweep ended early: {self.driver.communicate()}")
             time.sleep(0.02)
-        self.kill()
-        pytest.fail(f"not within {seconds} s")
+        pytest.fail(f"not within {seconds} s: {self.kill()}")
 
-    def wait_for_epoch(self, number: int, epoch: int, seconds: float = 180) -> None:
+    def wait_for_epoch(self, number: int, epoch: int, seconds: float = 400) -> None:
         """Wait until a trial's epoch is in the study."""
         self.wait_for(lambda: self.epoch(number) >= epoch, seconds)
 

@@ -42,7 +42,7 @@ def test_a_server_that_comes_back_gets_everything(
     outage()
     sweep.wait_for_epoch(0, 20)
     server.start()
-    code, out, _ = sweep.end(timeout=240)
+    code, out, _ = sweep.end()
     assert code == 0, out
     sweep.check_whole(EPOCHS, 2)
 
@@ -51,7 +51,7 @@ def test_a_server_that_never_comes_back_does_not_end_the_sweep(
     sweep: Sweep, server: Server, outage: Callable[[], None]
 ) -> None:
     outage()
-    code, out, _ = sweep.end(timeout=240)
+    code, out, _ = sweep.end()
     assert code == 0, out
     assert "could not be delivered" in out
     assert [trial.state.name for trial in sweep.trials] == ["COMPLETE", "COMPLETE"]

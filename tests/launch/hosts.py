@@ -66,7 +66,7 @@ class Host:
             ["unshare", *_ALL, "--fork", "--kill-child", "--mount-proc", "bash", "-ec", "\n".join(script)],
             stdin=subprocess.DEVNULL,
         )
-        wait_until((own / "up").exists, 10, f"host {name} is up")
+        wait_until((own / "up").exists, 120, f"host {name} is up")
         self.pid = psutil.Process(self._unshare.pid).children()[0].pid
 
     def command(self, *command: str, namespaces: str = "-a") -> list[str]:
@@ -77,7 +77,7 @@ class Host:
         self,
         *command: str,
         check: bool = True,
-        timeout: float = 60,
+        timeout: float = 200,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:

@@ -90,7 +90,7 @@ class SlurmHosts:
         }
         options = [f"--{option}={self.folder}/munge.{end}" for option, end in files.items()]
         self._daemon("ctl", "munged", "--foreground", "--force", *options)
-        wait_until((self.folder / "munge.sock").exists, 10, "munge listens")
+        wait_until((self.folder / "munge.sock").exists, 120, "munge listens")
         self._daemon("ctl", "slurmctld", "-D")
         for node in NODES:
             self._daemon(node, "slurmd", "-D")

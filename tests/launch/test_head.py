@@ -85,7 +85,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 class TestOnAHost:
     def test_mlflow_is_there_for_this_machine_alone(self, head: Host, tmp_path: Path) -> None:
         env = environment(tmp_path)
-        head.run("bash", str(HEAD), "mlflow", env=env, timeout=150)
+        head.run("bash", str(HEAD), "mlflow", env=env, timeout=300)
         listening = head.run("ss", "-Hltn").stdout.split()
         assert [word for word in listening if word.endswith(":5000")] == ["127.0.0.1:5000"]
         version = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:5000/health').read())"
@@ -111,7 +111,7 @@ class TestOnAHost:
         server.write_text(METADATA)
         log = tmp_path / "metadata.log"
         head.start(sys.executable, str(server), log=log)
-        wait_until(lambda: log.exists() and "ready" in log.read_text(), 20, "the metadata are there")
+        wait_until(lambda: log.exists() and "ready" in log.read_text(), 120, "the metadata are there")
         config = tmp_path / "ray_bootstrap_config.yaml"
         # As Ray leaves it on the head.
         config.write_text(json.dumps(yaml.safe_load((CLUSTERS / "gpu.yaml").read_text())))
@@ -131,7 +131,7 @@ class TestOnAHost:
         head.start(str(ray), "2", log=log)
         start = time.monotonic()
         head.start("bash", str(CLUSTERS / "worker.sh"), "watch", log=log, env=env)
-        wait_until(lambda: calls.exists() and calls.read_text(), 30, "the machine is told to end")
+        wait_until(lambda: calls.exists() and calls.read_text(), 120, "the machine is told to end")
         assert calls.read_text() == "poweroff\n"
         # Two seconds with Ray, and fifteen of its minutes without.
         assert time.monotonic() - start > 2 + 15 * 0.1 - 0.5

@@ -24,7 +24,7 @@ from gisearch.search.study import load_study
 from tests.faults.sweeps import ONE_RATE, SMALL
 from tests.launch.hosts import Host, Network, wait_until, why_not
 
-pytestmark = [pytest.mark.hosts, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.hosts, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ADDRESSES = {"n1": "10.77.0.1", "n2": "10.77.0.2", "ctl": "10.77.0.9"}
@@ -58,7 +58,7 @@ def machines(tmp_path: Path) -> Iterator[Network]:
         for name in ("n1", "n2"):
             command = ["/usr/sbin/sshd", "-D", "-e", "-f", str(tmp_path / "sshd_config")]
             network[name].start(*command, log=tmp_path / f"{name}.sshd")
-            wait_until(partial(answers, network["ctl"], tmp_path, name), 20, f"sshd on {name}")
+            wait_until(partial(answers, network["ctl"], tmp_path, name), 120, f"sshd on {name}")
         yield network
     finally:
         network.stop()
@@ -152,7 +152,7 @@ def test_a_sweep_is_sent_to_two_machines_followed_and_fetched(
 
     def gisearch_launch(*arguments: str) -> str:
         command = (sys.executable, "-m", "gisearch.launch", *arguments)
-        done = control.run(*command, env=environment, timeout=300, cwd=project)
+        done = control.run(*command, env=environment, timeout=400, cwd=project)
         assert "Traceback" not in done.stdout + done.stderr
         return done.stdout
 
@@ -188,7 +188,7 @@ def test_a_sweep_is_sent_to_two_machines_followed_and_fetched(
     assert not [path for path in written if token in path.read_text()]
     assert json.loads((project / "launches" / "hunt" / "launch.json").read_text())["job"] == "hunt-1"
 
-    control.run(str(programs / "ray"), "down", "-y", "mine.yaml", env=environment, timeout=120, cwd=project)
+    control.run(str(programs / "ray"), "down", "-y", "mine.yaml", env=environment, timeout=300, cwd=project)
     end = time.monotonic() + 90
     while (left := of_ray(machines["n1"]) + of_ray(machines["n2"])) and time.monotonic() < end:
         time.sleep(1)

@@ -21,7 +21,7 @@ _missing = why_not(*PROGRAMS, "srun", "scontrol", "squeue", "scancel")
 pytestmark = [
     pytest.mark.hosts,
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(_missing is not None, reason=_missing or ""),
 ]
 # Enough to be told to leave in the middle, whatever the machine.
@@ -73,10 +73,10 @@ class Launched:
 def gisearch(slurm: SlurmHosts, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `gisearch launch` where users log in."""
     command = (sys.executable, "-m", "gisearch.launch", *arguments)
-    return slurm.run(*command, cwd=folder, check=False, timeout=300)
+    return slurm.run(*command, cwd=folder, check=False, timeout=400)
 
 
-def wait_for_state(slurm: SlurmHosts, job: str, *states: str, seconds: float = 240) -> str:
+def wait_for_state(slurm: SlurmHosts, job: str, *states: str, seconds: float = 400) -> str:
     wait_until(lambda: slurm.state(job) in states, seconds, f"job {job} is {' or '.join(states)}")
     return slurm.state(job)
 
@@ -116,17 +116,17 @@ def launched(slurm: SlurmHosts, empty_database: Path) -> Launched:
         return sweep.epoch(0) >= 3
 
     # Before the trial begins, which does not wait while Ray is asked.
-    wait_until(lambda: ray_answers(slurm), 120, "Ray's head answers")
+    wait_until(lambda: ray_answers(slurm), 400, "Ray's head answers")
     token = (folder / "job-1" / "token").read_text()
     stranger = ask_ray(slurm)
-    wait_until(third_epoch, 240, "the trial's third epoch")
+    wait_until(third_epoch, 400, "the trial's third epoch")
     slurm.run("scancel", "--signal=USR1", "--batch", "1")
     wait_for_state(slurm, "1", "PENDING")
     kept_epoch = sweep.epoch(0)
     # Queued again it would wait for two minutes. Machines refuse a job that is older than its last end.
     time.sleep(2)
     slurm.run("scontrol", "update", "jobid=1", "StartTime=now")
-    wait_for_state(slurm, "1", "RUNNING", seconds=30)
+    wait_for_state(slurm, "1", "RUNNING", seconds=120)
     followed = gisearch(slurm, work, "follow", "sweep")
     return Launched(sweep, folder, token, kept_epoch, trained_on, stranger, followed)
 
@@ -137,7 +137,7 @@ def test_one_trial_trains_on_both_machines(launched: Launched) -> None:
 
 def test_told_to_leave_it_goes_on_without_loss(slurm: SlurmHosts, launched: Launched) -> None:
     assert 3 <= launched.kept_epoch < EPOCHS
-    assert wait_for_state(slurm, "1", "COMPLETED", "FAILED", seconds=30) == "COMPLETED"
+    assert wait_for_state(slurm, "1", "COMPLETED", "FAILED", seconds=120) == "COMPLETED"
     log = (launched.folder / "1.log").read_text()
     assert "job 1, start 1, on n[1-2]" in log
     assert "queued again, to go on." in log

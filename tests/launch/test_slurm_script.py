@@ -92,8 +92,8 @@ class Job:
         self.process.send_signal(signal.SIGUSR1)
 
     def begun(self) -> None:
-        wait_until((self.own / "pid").exists, 20, "the sweep's process is known")
-        wait_until((self.calls / "begun").exists, 20, "the sweep begins")
+        wait_until((self.own / "pid").exists, 120, "the sweep's process is known")
+        wait_until((self.calls / "begun").exists, 120, "the sweep begins")
 
     @property
     def own(self) -> Path:
@@ -187,7 +187,7 @@ class TestLeaving:
         job.start()
         job.begun()
         job.tell()
-        wait_until((job.calls / "signals").exists, 20, "the sweep is told")
+        wait_until((job.calls / "signals").exists, 120, "the sweep is told")
         job.tell()
         job.end()
         assert job.called("signals") == "TERM\n", "a second one would have it leave in mid-epoch"
@@ -223,7 +223,7 @@ class TestLeaving:
 
     def test_told_before_the_sweep_began(self, job: Job) -> None:
         job.start(nodes=2, RAY_TAKES="100")
-        wait_until((job.calls / "ray").exists, 20, "Ray starts")
+        wait_until((job.calls / "ray").exists, 120, "Ray starts")
         job.tell()
         assert job.end()[0] == 143
         assert "requeue 7" in job.called("scontrol")

@@ -401,11 +401,11 @@ def test_a_population_that_is_killed_and_resumed(tmp_path: Path) -> None:
         return {t.number: t.user_attrs[LINEAGE] for t in sweep.trials if t.user_attrs.get(LINEAGE)}
 
     sweep.begin_with(POPULATION, "tracking.enabled=false", "trainer.batch_size=8")
-    sweep.wait_for(lineages, seconds=240)
+    sweep.wait_for(lineages)
     sweep.kill()
     before = lineages()
     assert before
-    code, _, err = sweep.resume().end(timeout=200)
+    code, _, err = sweep.resume().end()
     assert code == 0, err
     after = lineages()
     assert all(after[number][: len(lineage)] == lineage for number, lineage in before.items())
