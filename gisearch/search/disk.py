@@ -17,6 +17,8 @@ from gisearch.search.space import canonical
 
 # Study, leaderboard, plots, configurations, and an SQLite store beside them.
 _OTHER_BYTES = 10_000_000
+# Far beyond any model of this package on a real cell: where that fits, models need not be built to be sized.
+_LARGE_MODEL = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -71,17 +73,24 @@ def estimate(plan: SweepPlan, dataset: Dataset) -> SpaceNeeded:
         if size >= weights:
             weights = size
             moments = 2 * sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    return SpaceNeeded(weights, moments, *_trials(plan))
+
+
+def _trials(plan: SweepPlan) -> tuple[int, int]:
+    """Return how many trials write checkpoints at a time, and of how many they are kept."""
     search = plan.config.search
     needs = WorkerNeeds.of(search, plan.config.trainer.workers)
     here = int((os.cpu_count() or 1) / (needs.workers * needs.cpus))
     # Every member of a population has checkpoints, whether it trains or waits.
     waiting = search.scheduler == "pbt"
     running = search.trials if waiting else min(search.concurrency or max(1, here), search.trials)
-    return SpaceNeeded(weights, moments, running, min(search.keep_checkpoints, search.trials))
+    return running, min(search.keep_checkpoints, search.trials)
 
 
 def check_space(plan: SweepPlan, dataset: Dataset, folder: Path | None = None) -> None:
     """Check that the results folder's disk has room for a sweep; what a resumed one has there is its own.
+
+    Models are built, and PyTorch imported, only where there is no room for models of 100 million parameters.
 
     Raises:
         ConfigError: it has not; the message tells what is needed and what is free.
@@ -93,7 +102,10 @@ def check_space(plan: SweepPlan, dataset: Dataset, folder: Path | None = None) -
         if folder is None
         else sum(path.stat().st_size for path in (folder / TRIALS_FOLDER).glob("*/*.pt*") if path.is_file())
     )
-    needed, free = estimate(plan, dataset), shutil.disk_usage(existing).free
+    free = shutil.disk_usage(existing).free
+    if SpaceNeeded(4 * _LARGE_MODEL, 8 * _LARGE_MODEL, *_trials(plan)).total <= free:
+        return
+    needed = estimate(plan, dataset)
     if needed.total - own > free:
         raise ConfigError(
             f"results.dir: checkpoints of {needed.running} trials at a time and of the {needed.kept} best "

@@ -35,6 +35,7 @@ from gisearch.search.switchboard import (
     ERROR,
     FULL,
     GONE,
+    LOST_SWITCHBOARD,
     PAST,
     RESULT,
     STOP,
@@ -50,8 +51,6 @@ from gisearch.training.loop import EpochReport
 from gisearch.training.metrics import load_metrics
 from gisearch.training.objective import Objective
 from gisearch.training.workers import StopTraining, WorkerGroup
-
-LOST_SWITCHBOARD = "the process that hands trials to their workers died."
 
 # Ray Train reads these in the process that starts a group; what a user set wins.
 _ENVIRONMENT = {

@@ -10,13 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray.tune.search import Searcher
 
 from gisearch.config import to_plain
 from gisearch.errors import ConfigError, DiskFullError
-from gisearch.search.distributed import GroupPool
 from gisearch.search.failures import Loss, loss_of
 from gisearch.search.folders import trial_folder
 from gisearch.search.keys import (
@@ -35,6 +34,9 @@ from gisearch.search.observer import Observer
 from gisearch.search.plan import SweepPlan
 from gisearch.search.staying import StaysHere
 from gisearch.search.supervision import Ending, Supervisor
+
+if TYPE_CHECKING:
+    from gisearch.search.distributed import GroupPool
 
 
 class LedgerSearcher(StaysHere, Searcher):

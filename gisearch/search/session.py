@@ -1,24 +1,22 @@
-"""Ray as one sweep uses it: what its trials share, and Tune, which runs them."""
+"""Ray as one sweep uses it, and what its trials share."""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from gisearch.data.dataset import Dataset
-from gisearch.errors import ConfigError, disk_full
+from gisearch.errors import ConfigError
 from gisearch.search.cluster import WorkerNeeds, concurrency, ray_session
-from gisearch.search.distributed import LOST_SWITCHBOARD, GroupPool
-from gisearch.search.leaving import GraceOverError
 from gisearch.search.plan import SweepPlan
-from gisearch.search.searcher import LedgerSearcher
-from gisearch.search.supervision import SupervisedScheduler, Watchdog
-from gisearch.search.trial import TrialSupplies, run_trial
+from gisearch.search.trial import TrialSupplies
+
+if TYPE_CHECKING:
+    from gisearch.search.distributed import GroupPool
 
 RAY_FOLDER = "ray"
 # What a trial trains with.
@@ -61,6 +59,9 @@ def search_session(plan: SweepPlan, folder: Path, dataset: Dataset) -> Iterator[
         if needs.workers == 1:
             yield Session(needs, parallel, None, TrialSupplies(shared), storage)
             return
+        # Imports PyTorch, which a driver without groups does not wait for.
+        from gisearch.search.distributed import GroupPool
+
         groups = GroupPool(parallel, needs, shared, storage)
         try:
             yield Session(needs, parallel, groups, TrialSupplies(shared, groups.switchboard), storage)
@@ -80,83 +81,3 @@ def imports_ahead(plan: SweepPlan, needs: WorkerNeeds) -> tuple[str, ...]:
     except ConfigError:
         return ()
     return _OF_A_TRIAL if needs.workers == 1 and 2 * trials > cores else ()
-
-
-def run_trials(searcher: LedgerSearcher, session: Session) -> None:
-    """Have Tune run what the searcher hands out, until there is no more or somebody wants to leave."""
-    leaving = searcher.supervisor.leaving
-    try:
-        with _quiet_tune(), _memory_is_no_surprise(), suppress(GraceOverError):
-            _tuner(searcher, session).fit()
-    # Tune wraps whatever it meets; it keeps files of its own beside the results.
-    except Exception as error:
-        full = disk_full(session.storage, error)
-        if full is not None:
-            leaving.because(str(full))
-        elif session.groups is not None and session.groups.is_lost:
-            leaving.because(LOST_SWITCHBOARD)
-        elif leaving.trouble is None:
-            raise
-
-
-def _tuner(searcher: LedgerSearcher, session: Session) -> Any:
-    from ray import tune
-
-    return tune.Tuner(
-        tune.with_resources(
-            tune.with_parameters(run_trial, supplies=session.supplies), session.needs.of_tune
-        ),
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            scheduler=SupervisedScheduler(searcher.supervisor, searcher.numbers),
-            # The ledger says when it is over.
-            num_samples=-1,
-            max_concurrent_trials=session.parallel,
-            reuse_actors=True,
-            trial_dirname_creator=lambda trial: trial.trial_id,
-        ),
-        run_config=tune.RunConfig(
-            name=session.storage.name,
-            storage_path=str(session.storage.parent),
-            # Whether a trial is tried again is the ledger's decision, by the reason.
-            failure_config=tune.FailureConfig(max_failures=0),
-            callbacks=[Watchdog(searcher.supervisor, searcher.numbers)],
-            verbose=0,
-        ),
-    )
-
-
-@contextmanager
-def _memory_is_no_surprise() -> Iterator[None]:
-    """Have Tune take a process that Ray's memory monitor has ended for one that died.
-
-    Ray (2.60) raises an error there that is no RayActorError, which Tune's actor manager does not expect: it
-    would end the whole sweep.
-    """
-    from unittest.mock import patch
-
-    from ray.air.execution._internal import actor_manager
-    from ray.exceptions import OutOfMemoryError, RayActorError
-    from ray.tune.execution import tune_controller
-
-    died = (RayActorError, OutOfMemoryError)
-    modules = (actor_manager, tune_controller)
-    with ExitStack() as stack:
-        for module in modules:
-            if hasattr(module, "RayActorError"):
-                stack.enter_context(patch.object(module, "RayActorError", died))
-        yield
-
-
-@contextmanager
-def _quiet_tune() -> Iterator[None]:
-    """Keep Tune's own lines out of the live view."""
-    import warnings
-
-    # Tracebacks of trials that ended, of which the user is told in a sentence, and of snapshots that nobody
-    # reads.
-    for name in ("tune_controller", "experiment_state"):
-        logging.getLogger(f"ray.tune.execution.{name}").setLevel(logging.CRITICAL)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import signal
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from optuna.trial import TrialState
@@ -30,13 +31,11 @@ from gisearch.search.results import (
     load_results,
 )
 from gisearch.search.scheduler import build_judge
-from gisearch.search.searcher import LedgerSearcher
-from gisearch.search.session import RAY_FOLDER, Session, run_trials, search_session
+from gisearch.search.session import RAY_FOLDER, Session, search_session
 from gisearch.search.study import open_study
-from gisearch.search.supervision import Supervisor
 from gisearch.search.sweep_folder import sweep_folder
 from gisearch.tracking.mlflow_tracker import SweepTracker
-from gisearch.tracking.store import Store, check_address, makes_database, open_store, preload
+from gisearch.tracking.store import Store, check_address, is_file, open_store
 from gisearch.training.objective import Objective
 
 
@@ -62,7 +61,8 @@ class SweepOutcome:
 def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) -> SweepOutcome:
     """Run a sweep, or continue the one in ``folder``.
 
-    Everything that can be checked is checked before Ray starts or a folder is made.
+    Configuration, data and the store's address are checked before Ray starts or a folder is made. What takes
+    seconds is checked beside Ray's start: a sweep that fails there has no trial, and leaves no folder.
 
     Args:
         plan: the checked plan.
@@ -73,25 +73,23 @@ def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) 
         GisearchError: data, tracking store or resources do not fit the plan.
     """
     tracking = plan.config.tracking
+    dataset = load_dataset(plan.config.data)
+    objective = Objective.resolve(plan.config.objective, dataset.target)
+    _check_against(plan, dataset)
+    check_address(tracking)
+    if folder is not None:
+        # Said before the store is asked, which whoever runs it may be writing to.
+        with locked(folder):
+            pass
+    store = None if is_file(tracking) else _open_checked(plan, dataset, folder)
     with ThreadPoolExecutor(1) as background:
-        # Importing MLflow takes seconds, as does loading the data: side by side. A new database takes as long
-        # as starting Ray does, and comes beside it, after the checks: little can go wrong there.
-        beside = makes_database(tracking)
-        if tracking.enabled and not beside:
-            background.submit(preload)
-        dataset = load_dataset(plan.config.data)
-        objective = Objective.resolve(plan.config.objective, dataset.target)
-        _check_against(plan, dataset)
-        check_space(plan, dataset, folder)
-        check_address(tracking)
-        if folder is not None:
-            # Said before the store is asked, which whoever runs it may be writing to.
-            with locked(folder):
-                pass
-        store = background.submit(open_store, tracking)
-        if not beside:
-            store.result()
-        return _run(plan, folder, dataset, objective, store, console)
+        return _run(plan, folder, dataset, objective, store, background, console)
+
+
+def _open_checked(plan: SweepPlan, dataset: Dataset, folder: Path | None) -> Store | None:
+    """Check the room on the disk, and open the store; that may import PyTorch, and MLflow, for seconds."""
+    check_space(plan, dataset, folder)
+    return open_store(plan.config.tracking)
 
 
 def _run(
@@ -99,10 +97,11 @@ def _run(
     folder: Path | None,
     dataset: Dataset,
     objective: Objective,
-    store: Future[Store | None],
+    store: Store | None,
+    background: ThreadPoolExecutor,
     console: Console,
 ) -> SweepOutcome:
-    """Run a sweep that was checked, once its store is open."""
+    """Run a sweep that was checked; where its store is a file, open that beside Ray's start."""
     leaving = Leaving(
         plan.config.search.grace_seconds, lambda text: console.print(text, highlight=False, soft_wrap=True)
     )
@@ -112,10 +111,17 @@ def _run(
         ledger = Ledger(
             study, plan.space, plan.config.search, baselines=plan.baselines, seed=plan.config.seed
         )
+        # Not before folder and question: their facts ask PyTorch for GPUs as soon as its import has begun.
+        opened = background.submit(lambda: store or _open_checked(plan, dataset, folder))
         with search_session(plan, own, dataset) as session:
             leaving.listen()
-            tracker = SweepTracker(store.result(), own)
+            # Tune takes seconds to import as well.
+            from gisearch.search import tuning  # noqa: F401
+
+            tracker = SweepTracker(opened.result(), own)
             start_tracking(tracker, own, plan, question, resumed=folder is not None)
+            # The best model predicts at the end: PyTorch is imported while the first trials train.
+            background.submit(import_module, "gisearch.training.experiment")
             _search(plan, ledger, objective, tracker, leaving, session, console)
         interrupted = not ledger.ended or bool(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
         shutil.rmtree(own / RAY_FOLDER, ignore_errors=True)
@@ -139,6 +145,10 @@ def _search(
     console: Console,
 ) -> None:
     """Run trials until the budget is used up or somebody wants to leave."""
+    from gisearch.search.searcher import LedgerSearcher
+    from gisearch.search.supervision import Supervisor
+    from gisearch.search.tuning import run_trials
+
     folder, search, study = tracker.directory, plan.config.search, ledger.study
     earlier = [t for t in study.get_trials(deepcopy=False) if "duplicate_of" not in t.user_attrs]
     judge = build_judge(

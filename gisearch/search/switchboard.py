@@ -15,6 +15,8 @@ GO, STOP = "go", "stop"
 EPOCH, PAST, RESULT, ERROR, CRASH = "epoch", "past", "result", "error", "crash"
 STOPPED, FULL, GONE = "stopped", "full", "gone"
 
+LOST_SWITCHBOARD = "the process that hands trials to their workers died."
+
 # Seconds that a group is given to leave a run it was told to stop, before its processes are ended.
 STOP_SECONDS = 5.0
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from gisearch.errors import TrackingError
 from gisearch.tracking.config import TrackingConfig, is_server, resolve_uri, sqlite_path
-from gisearch.tracking.new_database import is_new, made_at_once
+from gisearch.tracking.new_database import made_at_once
 from gisearch.tracking.redact import redact_text
 from gisearch.tracking.store_check import check_sqlite, explain, probe_network_database, within
 
@@ -128,10 +128,9 @@ def check_address(config: TrackingConfig) -> None:
         )
 
 
-def makes_database(config: TrackingConfig) -> bool:
-    """Return whether :func:`open_store` is to make an SQLite file, which takes seconds."""
-    database = _file(resolve_uri(config)) if config.enabled else None
-    return database is not None and is_new(database)
+def is_file(config: TrackingConfig) -> bool:
+    """Return whether the store is an SQLite file, or none: :func:`open_store` then waits for nobody else."""
+    return not config.enabled or _file(resolve_uri(config)) is not None
 
 
 def _file(uri: str) -> Path | None:

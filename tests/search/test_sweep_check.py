@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from gisearch.errors import DataError, TrackingError
-from gisearch.search import session, sweep
+from gisearch.data.dataset import Dataset
+from gisearch.errors import ConfigError, DataError, TrackingError
+from gisearch.search import disk, session, sweep
 from gisearch.search.plan import SweepPlan
+
+Usage = namedtuple("Usage", "total used free")
 
 MODELS = """
 base: [data=demo_tiny, model=additive]
@@ -60,8 +64,8 @@ def test_a_network_that_only_one_option_needs(
     assert not (tmp_path / "mlflow.db").exists()
 
 
-class TestStore:
-    """The tracking store, which a sweep opens beside Ray where it is a new file."""
+class TestBesideRay:
+    """What takes seconds to check: the room on the disk, and a tracking store that is a file."""
 
     @pytest.fixture
     def started(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
@@ -110,17 +114,16 @@ class TestStore:
         assert started == []
         assert sorted(path.name for path in Path().iterdir()) == sorted([*before, "space.yaml"])
 
-    @pytest.mark.parametrize(("exists", "seen"), [(True, []), (False, ["start", "end"])])
+    @pytest.mark.parametrize("exists", [True, False])
     def test_one_that_fails_when_it_is_opened(
         self,
         exists: bool,
-        seen: list[str],
         plan: Callable[..., SweepPlan],
         started: list[str],
         empty_database: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """What is there is opened before Ray starts; a new one that fails ends it, and leaves no folder."""
+        """A file is opened beside Ray's start; where that fails, Ray is ended and no folder is left."""
 
         def fails(_: Any) -> None:
             raise TrackingError("it failed.")
@@ -131,5 +134,33 @@ class TestStore:
         made = plan("base: [data=demo_tiny]\nspace: {model.hidden_dim: [8, 16]}")
         with pytest.raises(TrackingError, match="it failed"):
             sweep.run_sweep(made, console=Console(quiet=True))
-        assert started == seen
+        assert started == ["start", "end"]
         assert [*Path().glob("results/*")] == []
+
+    def test_a_disk_without_room(
+        self, plan: Callable[..., SweepPlan], started: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(10**9, 10**9 - 10**6, 10**6))
+        made = plan("base: [data=demo_tiny]\nspace: {model.hidden_dim: [8, 16]}")
+        with pytest.raises(ConfigError, match="has 1 MB free; free some space"):
+            sweep.run_sweep(made, console=Console(quiet=True))
+        assert started == ["start", "end"]
+        assert [*Path().glob("results/*")] == []
+        assert not Path("mlflow.db").exists()
+
+
+@pytest.mark.parametrize(("free", "sized"), [(10**12, False), (10**9, True)])
+def test_models_are_sized_where_room_is_scarce(
+    free: int,
+    sized: bool,
+    plan: Callable[..., SweepPlan],
+    tiny_dataset: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[SweepPlan] = []
+    estimate = disk.estimate
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(10**12, 10**12 - free, free))
+    monkeypatch.setattr(disk, "estimate", lambda plan, data: asked.append(plan) or estimate(plan, data))
+    made = plan("base: [data=demo_tiny]\nspace: {model.hidden_dim: [8, 16]}")
+    disk.check_space(made, tiny_dataset)
+    assert bool(asked) is sized
