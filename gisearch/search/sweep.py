@@ -61,8 +61,8 @@ class SweepOutcome:
 def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) -> SweepOutcome:
     """Run a sweep, or continue the one in ``folder``.
 
-    Configuration, data and the store's address are checked before Ray starts or a folder is made. What takes
-    seconds is checked beside Ray's start: a sweep that fails there has no trial, and leaves no folder.
+    Everything that can be checked is checked before Ray starts or a folder is made, but for a store that is
+    a file: opening it takes seconds and comes beside. A sweep that fails there leaves no folder.
 
     Args:
         plan: the checked plan.
@@ -76,20 +76,15 @@ def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) 
     dataset = load_dataset(plan.config.data)
     objective = Objective.resolve(plan.config.objective, dataset.target)
     _check_against(plan, dataset)
+    check_space(plan, dataset, folder)
     check_address(tracking)
     if folder is not None:
         # Said before the store is asked, which whoever runs it may be writing to.
         with locked(folder):
             pass
-    store = None if is_file(tracking) else _open_checked(plan, dataset, folder)
+    store = None if is_file(tracking) else open_store(tracking)
     with ThreadPoolExecutor(1) as background:
         return _run(plan, folder, dataset, objective, store, background, console)
-
-
-def _open_checked(plan: SweepPlan, dataset: Dataset, folder: Path | None) -> Store | None:
-    """Check the room on the disk, and open the store; that may import PyTorch, and MLflow, for seconds."""
-    check_space(plan, dataset, folder)
-    return open_store(plan.config.tracking)
 
 
 def _run(
@@ -111,8 +106,7 @@ def _run(
         ledger = Ledger(
             study, plan.space, plan.config.search, baselines=plan.baselines, seed=plan.config.seed
         )
-        # Not before folder and question: their facts ask PyTorch for GPUs as soon as its import has begun.
-        opened = background.submit(lambda: store or _open_checked(plan, dataset, folder))
+        opened = background.submit(lambda: store or open_store(plan.config.tracking))
         with search_session(plan, own, dataset) as session:
             leaving.listen()
             # Tune takes seconds to import as well.

@@ -126,8 +126,9 @@ def _cpu_model() -> str:
 
 def _gpus() -> str:
     # Importing torch takes seconds; the driver of a sweep, whose trials use the GPUs, has not done so.
+    # Another thread may be importing it at this moment.
     torch = sys.modules.get("torch")
-    if torch is None:
+    if torch is None or not hasattr(torch, "cuda"):
         names = _driver_gpus()
     elif torch.cuda.is_available():
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

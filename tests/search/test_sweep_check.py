@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from gisearch.data.dataset import Dataset
-from gisearch.errors import ConfigError, DataError, TrackingError
+from gisearch.errors import DataError, TrackingError
 from gisearch.search import disk, session, sweep
 from gisearch.search.plan import SweepPlan
 
@@ -64,8 +64,8 @@ def test_a_network_that_only_one_option_needs(
     assert not (tmp_path / "mlflow.db").exists()
 
 
-class TestBesideRay:
-    """What takes seconds to check: the room on the disk, and a tracking store that is a file."""
+class TestStore:
+    """The tracking store, which a sweep opens beside Ray where it is a file."""
 
     @pytest.fixture
     def started(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
@@ -136,17 +136,6 @@ class TestBesideRay:
             sweep.run_sweep(made, console=Console(quiet=True))
         assert started == ["start", "end"]
         assert [*Path().glob("results/*")] == []
-
-    def test_a_disk_without_room(
-        self, plan: Callable[..., SweepPlan], started: list[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(10**9, 10**9 - 10**6, 10**6))
-        made = plan("base: [data=demo_tiny]\nspace: {model.hidden_dim: [8, 16]}")
-        with pytest.raises(ConfigError, match="has 1 MB free; free some space"):
-            sweep.run_sweep(made, console=Console(quiet=True))
-        assert started == ["start", "end"]
-        assert [*Path().glob("results/*")] == []
-        assert not Path("mlflow.db").exists()
 
 
 @pytest.mark.parametrize(("free", "sized"), [(10**12, False), (10**9, True)])

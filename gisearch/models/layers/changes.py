@@ -74,7 +74,7 @@ class LayerChanges:
         genotype: int64 [R], its genotype.
         combine: from the G * N wild-type rows and all networks' changed rows to the R rows: summed over
             networks, [R, G * N + T], or one network after the other, [G * R, G * N + T].
-        residual: [R, N + C]: the row's own input, changed or not.
+        residual: [R, N + C]: the row's own input, changed or not; None where nobody asks for it.
     """
 
     source_gene: Tensor
@@ -82,7 +82,7 @@ class LayerChanges:
     gene: Tensor
     genotype: Tensor
     combine: Incidence
-    residual: Incidence
+    residual: Incidence | None
 
 
 class ChangePlanner:
@@ -92,11 +92,14 @@ class ChangePlanner:
         neighbours: G networks over N genes.
         needs: what the convolution asks for.
         summed: whether networks are summed, rather than handed over one by one.
+        residual: whether a layer adds its input to its output.
     """
 
-    def __init__(self, neighbours: Neighbours, needs: Sequence[Need], *, summed: bool) -> None:
+    def __init__(
+        self, neighbours: Neighbours, needs: Sequence[Need], *, summed: bool, residual: bool
+    ) -> None:
         self.num_genes, self.num_networks = neighbours.num_genes, neighbours.num_networks
-        self.needs, self.summed = frozenset(needs), summed
+        self.needs, self.summed, self.residual = frozenset(needs), summed, residual
         source, offsets = neighbours.source.cpu().numpy(), neighbours.offsets.cpu().numpy()
         self._incoming = [
             _Adjacency.slice(source, offsets[g * self.num_genes : (g + 1) * self.num_genes + 1])
@@ -148,18 +151,20 @@ class ChangePlanner:
             slot = where[after]
             slots.append(np.where(slot >= 0, slot + start, after % self.num_genes + g * self.num_genes))
             start += len(rows)
-        table = np.stack(slots)
-        count = len(after)
-        combine = (np.tile(np.arange(count), len(slots)), count) if self.summed else (None, table.size)
-        own_before = _positions(changed, len(is_lost))[after]
-        own = np.where(own_before >= 0, own_before + self.num_genes, after % self.num_genes)
+        table = np.stack(slots, axis=1 if self.summed else 0)
+        combine = _incidence(len(slots) if self.summed else 1, table.ravel(), start, device)
+        residual = None
+        if self.residual:
+            before = _positions(changed, len(is_lost))[after]
+            own = np.where(before >= 0, before + self.num_genes, after % self.num_genes)
+            residual = _incidence(1, own, self.num_genes + len(changed), device)
         layer = LayerChanges(
             source_gene=torch.from_numpy(gene).to(device),
             networks=tuple(networks),
             gene=torch.from_numpy(after % self.num_genes).to(device),
             genotype=torch.from_numpy(after // self.num_genes).to(device),
-            combine=_incidence(combine[0], table.ravel(), combine[1], start, device),
-            residual=_incidence(None, own, count, self.num_genes + len(changed), device),
+            combine=combine,
+            residual=residual,
         )
         return layer, after
 
@@ -185,25 +190,25 @@ class ChangePlanner:
                 np.concatenate(
                     [gene, edge_source + num_genes, np.arange(num_changed) + num_genes + num_sources]
                 ),
-                num_rows,
                 num_genes + num_sources + num_changed,
                 device,
+                num_rows,
             )
         if "own" in self.needs:
             found["own"] = _incidence(
                 np.concatenate([every, own]),
                 np.concatenate([gene, np.arange(num_changed) + num_genes]),
-                num_rows,
                 num_genes + num_changed,
                 device,
+                num_rows,
             )
         if "sources" in self.needs:
             found["sources"] = _incidence(
                 np.concatenate([every, edge_target]),
                 np.concatenate([gene, edge_source + num_genes]),
-                num_rows,
                 num_genes + num_sources,
                 device,
+                num_rows,
             )
         if "kept_degree" in self.needs:
             from_lost = edge_target[edge_source >= num_changed]
@@ -266,21 +271,21 @@ def _positions(rows: Ints, size: int) -> Ints:
 
 
 def _incidence(
-    row: Ints | None, column: Ints, num_rows: int, num_columns: int, device: torch.device
+    row: Ints | int, column: Ints, num_columns: int, device: torch.device, num_rows: int | None = None
 ) -> Incidence:
-    """Build from the ones' rows (None: one per row, in order) and columns."""
+    """Build from the columns of the ones, and their rows, or how many there are in every row, in order."""
     from scipy.sparse import csr_array
 
-    if row is None:
-        by_row = csr_array(
-            (np.empty(len(column), np.int8), column, np.arange(num_rows + 1)), (num_rows, num_columns)
-        )
+    if isinstance(row, int):
+        offsets = np.arange(0, len(column) + 1, row)
     else:
         # Transposing is a counting sort; np.argsort takes ten times as long.
         order = csr_array(
             (np.empty(len(row), np.int8), row, np.arange(len(row) + 1)), (len(row), num_rows)
         ).tocsc()
-        by_row = csr_array((order.data, column[order.indices], order.indptr), (num_rows, num_columns))
+        column, offsets = column[order.indices], order.indptr
+    shape = (len(offsets) - 1, num_columns)
+    by_row = csr_array((np.empty(len(column), np.int8), column, offsets), shape)
     by_column = by_row.tocsc()
     arrays = (by_row.indices, by_row.indptr, by_column.indices, by_column.indptr)
-    return Incidence(*(torch.from_numpy(array.astype(np.int64)).to(device) for array in arrays))
+    return Incidence(*(torch.from_numpy(array).to(device) for array in arrays))

@@ -140,6 +140,7 @@ class EncoderLayer(nn.Module):
         else:
             out, _ = self.aggregation(combined.view(len(rows), -1, combined.shape[-1]))
         if self.gain is not None:
+            assert changes.residual is not None
             out = out + changes.residual.sum(torch.cat([wild.input, values]))
         return out
 

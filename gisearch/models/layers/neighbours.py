@@ -87,10 +87,10 @@ class Incidence:
     """A sparse 0/1 matrix, held by rows and by columns.
 
     Attributes:
-        column: int64 [E], the columns of the ones, sorted by row.
-        row_offsets: int64 [rows + 1], where each row starts in ``column``.
-        row: int64 [E], the rows of the ones, sorted by column.
-        column_offsets: int64 [columns + 1], where each column starts in ``row``.
+        column: int64 or int32 [E], the columns of the ones, sorted by row.
+        row_offsets: of the same type [rows + 1], where each row starts in ``column``.
+        row: [E], the rows of the ones, sorted by column.
+        column_offsets: [columns + 1], where each column starts in ``row``.
     """
 
     column: Tensor

@@ -41,7 +41,8 @@ def walk(networks: list[Network], row: int, layers: int) -> set[int]:
 
 def plan(networks: list[Network], layers: int, *, summed: bool = True) -> list[LayerChanges]:
     needs = ("joint", "own", "sources", "kept_degree", "attention")
-    return ChangePlanner(Neighbours(networks, NUM_GENES), needs, summed=summed).plan(BATCH, layers)  # type: ignore[arg-type]
+    planner = ChangePlanner(Neighbours(networks, NUM_GENES), needs, summed=summed, residual=True)  # type: ignore[arg-type]
+    return planner.plan(BATCH, layers)
 
 
 def test_changes_are_what_a_walk_reaches(networks: list[Network]) -> None:

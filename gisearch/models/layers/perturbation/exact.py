@@ -57,7 +57,10 @@ class ExactEncoding(PerturbationEncoding):
         if self._planner is None or self._encoder is None or self._encoder() is not encoder:
             layer = encoder.layers[0]
             self._planner = ChangePlanner(
-                encoder.neighbours, layer.convolution.needs, summed=layer.aggregation.is_sum
+                encoder.neighbours,
+                layer.convolution.needs,
+                summed=layer.aggregation.is_sum,
+                residual=layer.gain is not None,
             )
             self._encoder = weakref.ref(encoder)
         return self._planner
