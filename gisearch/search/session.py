@@ -59,7 +59,9 @@ def search_session(plan: SweepPlan, folder: Path, dataset: Dataset) -> Iterator[
         if needs.workers == 1:
             yield Session(needs, parallel, None, TrialSupplies(shared), storage)
             return
-        # Imports PyTorch, which a driver without groups does not wait for.
+        # Tune first: its modules and those of Ray Train, which a group's thread imports, need each other.
+        import ray.tune
+
         from gisearch.search.distributed import GroupPool
 
         groups = GroupPool(parallel, needs, shared, storage)

@@ -17,8 +17,8 @@ WAITING = """
 import sys, time
 from gisearch.search.leaving import GraceOverError, Leaving
 with Leaving(float(sys.argv[1]), lambda text: print(text, flush=True)) as leaving:
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         while True:
             leaving.check()
             time.sleep(0.01)

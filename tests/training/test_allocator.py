@@ -1,4 +1,4 @@
-"""Memory that a training step freed is kept, on huge pages, and given back at the end."""
+"""Memory that a training step freed is kept, and given back at the end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import platform
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -55,28 +54,3 @@ def test_steps_do_not_fetch_their_memory_anew() -> None:
     faults, given_back = measured(keep=True)
     assert faults < given_back_at_once / 10
     assert given_back > 64 * 2**20
-
-
-HUGE = """
-import torch
-from gisearch.training.allocator import freed_memory_kept
-
-def huge():
-    with open("/proc/self/smaps_rollup") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("AnonHugePages"))
-
-with freed_memory_kept():
-    before = huge()
-    held = torch.ones(64 * 2**18)
-    print(huge() - before)
-"""
-
-
-def test_it_lies_on_huge_pages() -> None:
-    setting = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-    seen = Path("/proc/self/smaps_rollup").exists()
-    if not seen or not setting.exists() or "[never]" in setting.read_text():
-        pytest.skip("this system has no huge pages to ask for")
-    out = subprocess.run([sys.executable, "-c", HUGE], capture_output=True, text=True)
-    assert out.returncode == 0, out.stderr
-    assert int(out.stdout) > 16 * 1024, "kB, of 64 MB"
