@@ -97,7 +97,9 @@ def open_store(config: TrackingConfig) -> Store | None:
     uri = resolve_uri(config)
     database = _file(uri)
     with _short_requests(config.timeout):
-        preload()  # seconds on a cold disk, which are not the store's
+        # Now: that takes seconds on a cold disk, which are not the store's.
+        quiet_mlflow()
+        import mlflow  # noqa: F401
 
         try:
             probe_network_database(uri, config.timeout)
@@ -129,19 +131,13 @@ def check_address(config: TrackingConfig) -> None:
 
 
 def is_file(config: TrackingConfig) -> bool:
-    """Return whether the store is an SQLite file, or none: :func:`open_store` then waits for nobody else."""
+    """Return whether the store is an SQLite file, or none: opening it waits for no other machine."""
     return not config.enabled or _file(resolve_uri(config)) is not None
 
 
 def _file(uri: str) -> Path | None:
     database = sqlite_path(uri)
     return None if database is None else Path(str(database).partition("?")[0])
-
-
-def preload() -> None:
-    """Import MLflow, which takes seconds, ahead of :func:`open_store`; opens nothing."""
-    quiet_mlflow()
-    import mlflow  # noqa: F401
 
 
 def quiet_mlflow() -> None:
