@@ -7,6 +7,7 @@ reference is the literal lazy model in PyTorch Geometric: a ``Batch`` of masked 
 ``GINConv``. A step is everything from indices to updated weights: for ``exact`` also the plan of what
 changes; the reference gets its batch of copies ready-made. ``index_256`` takes 256 genotypes in a step.
 Steps of gisearch keep freed memory, as its training does; ``reference_kept`` is the reference with that.
+``index_plain`` takes PyTorch's own products where gisearch would take oneDNN's.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -30,6 +32,7 @@ from gisearch.data.gene_names import GeneNames
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.config.gene_interaction_dango import GeneInteractionDangoConfig
 from gisearch.models.gene_interaction_dango import GeneInteractionDango
+from gisearch.models.layers import product
 from gisearch.models.layers.mlp import mlp
 from gisearch.models.layers.perturbation.masked import kept_genes
 from gisearch.models.layers.pooling import AttentionalPooling
@@ -160,7 +163,7 @@ def run_case(
         def loss() -> Tensor:
             return targets.loss(lazy(wild, copies, batch, kept))
     else:
-        model = ours = model_of(cell, name).to(device)
+        model = ours = model_of(cell, name.removesuffix("_plain")).to(device)
 
         def loss() -> Tensor:
             return ours.training_loss(batch, targets)
@@ -174,15 +177,18 @@ def run_case(
 
     slow = name in ("reference", "reference_kept", "masked")
     repeats = min(options.repeats, 3) if slow else options.repeats
+    plain = (
+        patch.object(product, "onednn_is_faster", lambda: False) if name.endswith("_plain") else nullcontext()
+    )
     # As gisearch trains; the reference has what a script of its own would have.
-    with nullcontext() if name == "reference" else freed_memory_kept():
+    with plain, nullcontext() if name == "reference" else freed_memory_kept():
         measured = timing(step, repeats=repeats, warmup=2, device=device)
     return {**measured, "genotypes_per_second": size / measured["seconds"]}
 
 
 def benchmark(options: Options) -> Report:
     """Measure every encoding."""
-    names = ("reference", "reference_kept", "masked", "exact", "index")
+    names = ("reference", "reference_kept", "masked", "exact", "index", "index_plain")
     cases = {name: partial(run_case, name, options, NUM_GENES, EDGES) for name in names}
     cases["index_256"] = partial(run_case, "index", options, NUM_GENES, EDGES, size=256)
     return measure("perturbation", cases, options, sizes=sizes())

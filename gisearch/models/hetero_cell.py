@@ -16,6 +16,7 @@ from gisearch.models.hetero.attention import at_least_single
 from gisearch.models.hetero.model import HeteroModel, Readout, Readouts, head
 from gisearch.models.hetero.perturbation import HeteroCells
 from gisearch.models.layers.mlp import mlp
+from gisearch.models.layers.product import Linear
 
 
 class DeletedGenesPooling(nn.Module):
@@ -24,7 +25,7 @@ class DeletedGenesPooling(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.gate = mlp([width, width // 2, 1])
-        self.transform = nn.Linear(width, width)
+        self.transform = Linear(width, width)
 
     def forward(self, cells: HeteroCells) -> Tensor:
         """Return the pooled perturbed representation, [B, h]."""
@@ -39,7 +40,7 @@ class CopiesPooling(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.transform = nn.Linear(width, width)
+        self.transform = Linear(width, width)
 
     def forward(self, cells: HeteroCells) -> Tensor:
         """Return the pooled perturbed representation, [B, h]: the same for all genotypes."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from gisearch.models.layers.mlp import mlp
 from gisearch.models.layers.perturbation import PerturbedCells
+from gisearch.models.layers.product import Linear
 
 POOLED_TOKENS = 3
 
@@ -54,11 +55,11 @@ class ContextLayer(nn.Module):
         super().__init__()
         self.heads = heads
         self.attention_norm = nn.LayerNorm(width)
-        self.query = nn.Linear(width, width)
+        self.query = Linear(width, width)
         # A bias of the keys would shift all logits of a query alike, which the softmax ignores.
-        self.key = nn.Linear(width, width, bias=False)
-        self.value = nn.Linear(width, width)
-        self.out = nn.Linear(width, width)
+        self.key = Linear(width, width, bias=False)
+        self.value = Linear(width, width)
+        self.out = Linear(width, width)
         self.mlp_norm = nn.LayerNorm(width)
         self.mlp = mlp([width, 2 * width, width], dropout=dropout)
 

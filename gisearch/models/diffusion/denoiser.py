@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gisearch.models.diffusion.config import DenoiserConfig
 from gisearch.models.diffusion.context import ContextEncoder
 from gisearch.models.layers.mlp import mlp
+from gisearch.models.layers.product import Linear
 
 MAX_PERIOD = 10_000.0
 
@@ -67,11 +68,11 @@ class CrossAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.query = nn.Linear(width, width)
+        self.query = Linear(width, width)
         # A bias of the keys would shift all logits of a query alike, which the softmax ignores.
-        self.key = nn.Linear(width, width, bias=False)
-        self.value = nn.Linear(width, width)
-        self.out = nn.Linear(width, width)
+        self.key = Linear(width, width, bias=False)
+        self.value = Linear(width, width)
+        self.out = Linear(width, width)
 
     def project(self, tokens: Tensor, present: Tensor) -> ProjectedTokens:
         """Project tokens [B, L, h], of which ``present``, bool [B, L], exist."""
@@ -106,7 +107,7 @@ class DenoiserBlock(nn.Module):
         self.mlp = mlp([width, 2 * width, width], dropout=config.dropout)
         norms = [nn.LayerNorm(width, elementwise_affine=False) for _ in range(2)]
         self.norms: Sequence[nn.LayerNorm] = nn.ModuleList(norms)  # type: ignore[assignment]
-        self.time = nn.Linear(width, 4 * width)
+        self.time = Linear(width, 4 * width)
 
     def forward(self, x: Tensor, time: Tensor, tokens: ProjectedTokens) -> Tensor:
         """Map states [B, S, h] at embedded times [B or 1, S or 1, h] to [B, S, h]."""
@@ -132,12 +133,12 @@ class Denoiser(nn.Module):
     def __init__(self, width: int, config: DenoiserConfig) -> None:
         super().__init__()
         self.context = ContextEncoder(width, config.context_layers, config.num_heads, config.dropout)
-        self.state = nn.Linear(1, width)
+        self.state = Linear(1, width)
         self.time = TimeEmbedding(width)
         blocks = [DenoiserBlock(width, config) for _ in range(config.num_blocks)]
         self.blocks: Sequence[DenoiserBlock] = nn.ModuleList(blocks)  # type: ignore[assignment]
         self.norm = nn.LayerNorm(width)
-        self.out = nn.Linear(width, 1)
+        self.out = Linear(width, 1)
 
     def read(self, tokens: Tensor, present: Tensor) -> Context:
         """Return the context of tokens [B, L, h], of which ``present``, bool [B, L], exist."""

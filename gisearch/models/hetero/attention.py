@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gisearch.models.hetero.graph import Edges
+from gisearch.models.layers.product import Linear
 
 
 class RelationAttention(nn.Module):
@@ -21,9 +22,9 @@ class RelationAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.heads, self.negative_slope = heads, negative_slope
-        self.source = nn.Linear(width, width, bias=False)
-        self.target = nn.Linear(width, width)
-        self.edge = nn.Linear(1, width, bias=False) if edge_features else None
+        self.source = Linear(width, width, bias=False)
+        self.target = Linear(width, width)
+        self.edge = Linear(1, width, bias=False) if edge_features else None
         self.attention = nn.Parameter(torch.empty(heads, width // heads))
         self.bias = nn.Parameter(torch.zeros(width))
         nn.init.xavier_uniform_(self.attention)

@@ -17,6 +17,7 @@ from gisearch.models.hetero.metabolic import (
     MetabolicGraph,
     StoichiometricHypergraph,
 )
+from gisearch.models.layers.product import Linear
 from gisearch.models.layers.stages import StageMonitor
 
 EMBEDDING_STD = 0.1
@@ -124,7 +125,7 @@ class HeteroEncoder(nn.Module):
         self.reactions = nn.Parameter(torch.randn(self.cell.num_reactions, width) * EMBEDDING_STD)
         self.metabolites = nn.Parameter(torch.randn(self.cell.num_metabolites, width) * EMBEDDING_STD)
         self.embedding_dropout = config.embedding_dropout
-        self.degrees = nn.Linear(2 * len(networks) + 1, width) if config.degrees else None
+        self.degrees = Linear(2 * len(networks) + 1, width) if config.degrees else None
         self.layers = nn.ModuleList(
             HeteroLayer(len(networks), width, config, metabolic, last=i == config.num_layers - 1)
             for i in range(config.num_layers)

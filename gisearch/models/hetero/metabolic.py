@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gisearch.models.hetero.attention import RelationAttention
 from gisearch.models.hetero.graph import Edges
+from gisearch.models.layers.product import Linear
 
 MetabolicGraph = Literal["hypergraph", "bipartite"]
 
@@ -31,10 +32,10 @@ class StoichiometricHypergraph(nn.Module):
 
     def __init__(self, width: int, *, last: bool) -> None:
         super().__init__()
-        self.node = nn.Linear(width, width, bias=False)
-        self.hyperedge = nn.Linear(width, width)
-        self.reaction = nn.Linear(width, width)
-        self.metabolite = None if last else nn.Linear(width, width)
+        self.node = Linear(width, width, bias=False)
+        self.hyperedge = Linear(width, width)
+        self.reaction = Linear(width, width)
+        self.metabolite = None if last else Linear(width, width)
 
     def forward(
         self, reactions: Tensor, metabolites: Tensor, stoichiometry: Edges
@@ -78,7 +79,7 @@ class Catalysed(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(width, width)
+        self.linear = Linear(width, width)
 
     def forward(self, reactions: Tensor, catalysis: Edges, num_genes: int) -> Tensor:
         """Map [R, h] to one message per gene, [num_genes, h]."""

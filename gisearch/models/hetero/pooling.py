@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gisearch.models.hetero.attention import at_least_single
 from gisearch.models.layers.gene_rules import LostNodes
 from gisearch.models.layers.mlp import mlp
+from gisearch.models.layers.product import Linear
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class NodePooling(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.gate = mlp([width, width // 2, 1])
-        self.transform = nn.Linear(width, width)
+        self.transform = Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool the wild type: [n, h] to z_w, [1, h]."""

@@ -7,6 +7,8 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
+from gisearch.models.layers.product import Linear
+
 
 class BilinearPairs(nn.Module):
     """Scores a set of genes by its genes and its pairs: [B, K, h] to [B].
@@ -20,7 +22,7 @@ class BilinearPairs(nn.Module):
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         self.weight = nn.Parameter(torch.randn(width, width) * width**-0.5)
-        self.score = nn.Linear(width, 1)
+        self.score = Linear(width, 1)
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
         """Return one score per genotype, [B].

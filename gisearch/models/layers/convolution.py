@@ -7,6 +7,7 @@ passage left behind; that is what exact perturbation encoding is made of.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,10 +16,14 @@ from torch import Tensor, nn
 
 from gisearch.models.layers.changes import Need, NetworkChanges
 from gisearch.models.layers.config import ActivationName
-from gisearch.models.layers.mlp import NetworkLinear, activation
+from gisearch.models.layers.mlp import NetworkLinear, activation, joined, slabs
 from gisearch.models.layers.neighbours import Neighbours
 
-State = tuple[Tensor, ...]
+State = tuple[Sequence[Tensor], ...]
+"""What a passage leaves behind: lists of one tensor [N, h] per network."""
+
+Slabs = Sequence[tuple[int, Tensor]]
+"""Features of all networks in slabs [g, N, h], each with its first network."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,11 @@ class Convolution(nn.Module, ABC):
 
     def forward(self, x: Tensor, neighbours: Neighbours) -> Tensor:
         """Map [N, h] to [G, N, h]."""
-        return self.propagate(x, neighbours)[0]
+        return joined([slab for _, slab in self.propagate(x, neighbours)[0]])
 
     @abstractmethod
-    def propagate(self, x: Tensor, neighbours: Neighbours) -> tuple[Tensor, State]:
-        """Map [N, h] to [G, N, h] and what :meth:`changed` continues from."""
+    def propagate(self, x: Tensor, neighbours: Neighbours) -> tuple[Slabs, State]:
+        """Map [N, h] to slabs of [G, N, h] and what :meth:`changed` continues from."""
 
     @abstractmethod
     def changed(self, network: int, state: State, given: ChangedInput, rows: NetworkChanges) -> Tensor:
@@ -79,15 +84,21 @@ class GIN(Convolution):
             self.rest.append(activation(act))
             self.rest.append(NetworkLinear(num_networks, width, width))
 
-    def propagate(self, x: Tensor, neighbours: Neighbours) -> tuple[Tensor, State]:
+    def propagate(self, x: Tensor, neighbours: Neighbours) -> tuple[Slabs, State]:
         """Map [N, h] to [G, N, h]; keeps the output of the MLP's first layer."""
-        first: Tensor = self.first(torch.addcmul(neighbours.sum(x), x, 1 + self.eps))
-        return self.rest(first), (first,)
+        outputs, state = [], list[Tensor]()
+        for start, slab in slabs(neighbours.sum_with_own(x, 1 + self.eps)):
+            y: Tensor = self.first(slab, start)
+            state += y.unbind()
+            for layer in self.rest:
+                y = layer(y, start) if isinstance(layer, NetworkLinear) else layer(y)
+            outputs.append((start, y))
+        return outputs, (state,)
 
     def changed(self, network: int, state: State, given: ChangedInput, rows: NetworkChanges) -> Tensor:
         """Return [T, h]. The first layer is linear: it maps the few sources, not the many rows they reach."""
         assert rows.joint is not None
-        delta = given.delta @ self.first.weight[network]
+        delta = self.first.of(network, given.delta, bias=False)
         own = (1 + self.eps[network]) * delta[: len(given.values)]
         y = rows.joint.sum(torch.cat([state[0][network], delta, own]))
         for layer in self.rest:
@@ -113,8 +124,8 @@ class GATv2(Convolution):
         self.bias = nn.Parameter(torch.zeros(num_networks, 1, width))
         nn.init.xavier_uniform_(self.attention)
 
-    def propagate(self, x: Tensor, neighbours: Neighbours) -> tuple[Tensor, State]:
-        """Map [N, h] to [G, N, h]; keeps the source features."""
+    def propagate(self, x: Tensor, neighbours: Neighbours) -> tuple[Slabs, State]:
+        """Map [N, h] to [G, N, h]; keeps nothing."""
         num_networks, num_genes, width = neighbours.num_networks, neighbours.num_genes, x.shape[-1]
         stacked = x.expand(num_networks, -1, -1)
         sources = self.source(stacked)
@@ -127,7 +138,7 @@ class GATv2(Convolution):
             neighbours.offsets,
             self.attention[network],
         )
-        return total.view(num_networks, num_genes, width) + self.bias, ()
+        return slabs(total.view(num_networks, num_genes, width) + self.bias), ()
 
     def changed(self, network: int, state: State, given: ChangedInput, rows: NetworkChanges) -> Tensor:
         """Return [T, h]. A softmax over neighbours is taken anew wherever one of them changed."""
@@ -189,19 +200,25 @@ class SAGE(Convolution):
         self.own = NetworkLinear(num_networks, width, width)
         self.mean = NetworkLinear(num_networks, width, width)
 
-    def propagate(self, x: Tensor, neighbours: Neighbours) -> tuple[Tensor, State]:
+    def propagate(self, x: Tensor, neighbours: Neighbours) -> tuple[Slabs, State]:
         """Map [N, h] to [G, N, h]; keeps the gene's own part and the mapped sum of its neighbours."""
-        own = self.own(x.expand(neighbours.num_networks, -1, -1))
-        total = torch.bmm(neighbours.sum(x), self.mean.weight)
-        return own + total / neighbours.degree + self.mean.bias, (own, total)
+        outputs, owns, totals = [], list[Tensor](), list[Tensor]()
+        degree, features = neighbours.degree, x.expand(neighbours.num_networks, -1, -1)
+        for start, slab in slabs(neighbours.sum(x)):
+            those = slice(start, start + len(slab))
+            own, total = self.own(features[those], start), self.mean(slab, start, bias=False)
+            outputs.append((start, own + total / degree[those] + self.mean.bias[those]))
+            owns += own.unbind()
+            totals += total.unbind()
+        return outputs, (owns, totals)
 
     def changed(self, network: int, state: State, given: ChangedInput, rows: NetworkChanges) -> Tensor:
         """Return [T, h]."""
         assert rows.own is not None
         assert rows.sources is not None
         assert rows.kept_degree is not None
-        own = given.delta[: len(given.values)] @ self.own.weight[network]
-        delta = given.delta @ self.mean.weight[network]
+        own = self.own.of(network, given.delta[: len(given.values)], bias=False)
+        delta = self.mean.of(network, given.delta, bias=False)
         total = rows.sources.sum(torch.cat([state[1][network], delta]))
         mean = _mean(total, rows.kept_degree)
         return rows.own.sum(torch.cat([state[0][network], own])) + mean + self.mean.bias[network]
@@ -216,10 +233,10 @@ class LightGCN(Convolution):
 
     needs = ("sources", "kept_degree")
 
-    def propagate(self, x: Tensor, neighbours: Neighbours) -> tuple[Tensor, State]:
+    def propagate(self, x: Tensor, neighbours: Neighbours) -> tuple[Slabs, State]:
         """Map [N, h] to [G, N, h]; keeps the sum of the neighbours."""
         total = neighbours.sum(x)
-        return total / neighbours.degree, (total,)
+        return slabs(total / neighbours.degree), (total.unbind(),)
 
     def changed(self, network: int, state: State, given: ChangedInput, rows: NetworkChanges) -> Tensor:
         """Return [T, h]."""

@@ -15,7 +15,7 @@ from gisearch.models.layers.config import (
 )
 from gisearch.models.layers.convolution import GIN, SAGE, ChangedInput, Convolution, GATv2, LightGCN, State
 from gisearch.models.layers.graph_aggregation import graph_aggregation
-from gisearch.models.layers.mlp import NetworkNorm, activation, mlp
+from gisearch.models.layers.mlp import NetworkNorm, activation, joined, mlp
 from gisearch.models.layers.neighbours import Neighbours
 from gisearch.models.layers.stages import StageMonitor
 
@@ -74,8 +74,8 @@ class EncoderLayer(nn.Module):
                 self.convolution = LightGCN()
         linear = config.convolution == "lightgcn"
         normed = config.norm == "layer" and not linear
-        self.norm = NetworkNorm(num_networks, width) if normed else nn.Identity()
-        self.activation = nn.Identity() if linear else activation(config.activation)
+        self.norm = NetworkNorm(num_networks, width) if normed else None
+        self.activation = nn.Identity() if linear else activation(config.activation, in_place=normed)
         self.dropout = config.dropout
         self.aggregation = graph_aggregation(
             config.graph_aggregation,
@@ -99,12 +99,15 @@ class EncoderLayer(nn.Module):
             neighbours: G networks over the N genes.
             noise: from :meth:`draw_noise`.
         """
-        networks, state = self.convolution.propagate(x, neighbours)
-        networks = self.activation(self.norm(networks))
-        if noise is not None:
-            networks = networks * noise
-        if self.gain is not None:
-            networks = self.gain * networks
+        slabs, state = self.convolution.propagate(x, neighbours)
+        finished = []
+        for first, slab in slabs:
+            those = slice(first, first + len(slab))
+            y = self.activation(slab if self.norm is None else self.norm(slab, first))
+            if noise is not None:
+                y = y * noise[those]
+            finished.append(y if self.gain is None else self.gain[those] * y)
+        networks = joined(finished)
         out, attention = self.aggregation(networks)
         if self.gain is not None:
             out = x + out
@@ -130,7 +133,7 @@ class EncoderLayer(nn.Module):
         rows = []
         for g, network in enumerate(changes.networks):
             y = self.convolution.changed(g, wild.state, given, network)
-            y = self.activation(self.norm.of(g, y) if isinstance(self.norm, NetworkNorm) else y)
+            y = self.activation(y if self.norm is None else self.norm.of(g, y))
             if wild.noise is not None:
                 y = y * wild.noise[g].index_select(0, network.gene)
             rows.append(y if self.gain is None else self.gain[g] * y)

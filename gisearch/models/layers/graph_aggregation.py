@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gisearch.models.layers.config import AggregationName
+from gisearch.models.layers.product import Linear
 
 
 class GraphAggregation(nn.Module, ABC):
@@ -76,8 +77,8 @@ class CrossAttentionAggregation(GraphAggregation):
         super().__init__()
         self.heads = heads
         self.network = nn.Parameter(torch.randn(num_networks, 1, width) * 0.02)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.out = Linear(width, width)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Attend over G for every gene."""
@@ -107,10 +108,10 @@ class PairwiseInteractionAggregation(GraphAggregation):
         self.register_buffer("first", first, persistent=False)
         self.register_buffer("second", second, persistent=False)
         # Linear on a concatenation is the sum of two linears: each network is projected once, not per pair.
-        self.left = nn.Linear(width, bottleneck)
-        self.right = nn.Linear(width, bottleneck, bias=False)
-        self.expand = nn.Linear(bottleneck, width)
-        self.score = nn.Linear(width, 1)
+        self.left = Linear(width, bottleneck)
+        self.right = Linear(width, bottleneck, bias=False)
+        self.expand = Linear(bottleneck, width)
+        self.score = Linear(width, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Weight the options for every gene."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gisearch.models.layers.config import HyperSAGNNConfig
+from gisearch.models.layers.product import Linear
 
 
 class ReZeroAttention(nn.Module):
@@ -17,8 +18,8 @@ class ReZeroAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width, bias=False)
+        self.out = Linear(width, width)
         self.beta = nn.Parameter(torch.tensor(0.01))
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
@@ -46,12 +47,12 @@ class HyperSAGNN(nn.Module):
 
     def __init__(self, width: int, config: HyperSAGNNConfig) -> None:
         super().__init__()
-        self.static = nn.Linear(width, width)
+        self.static = Linear(width, width)
         self.dynamic = nn.ModuleList(
             ReZeroAttention(width, config.num_heads) for _ in range(config.num_attention_layers)
         )
         self.dropout = nn.Dropout(config.dropout)
-        self.score = nn.Linear(width, 1)
+        self.score = Linear(width, 1)
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
         """Return one score per genotype, [B].

@@ -10,12 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from gisearch.models.layers.config import ActivationName, NormName
+from gisearch.models.layers.product import Linear, product
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
 
 
-def activation(name: ActivationName) -> nn.Module:
-    """Return the activation module called ``name``."""
+def activation(name: ActivationName, *, in_place: bool = False) -> nn.Module:
+    """Return the activation module called ``name``.
+
+    Args:
+        name: which one.
+        in_place: write over the input where the gradient allows it, for an input that nobody else reads.
+    """
+    if in_place and name == "relu":
+        return nn.ReLU(inplace=True)
     return _ACTIVATIONS[name]()
 
 
@@ -36,11 +44,27 @@ def robust_init(module: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-class NetworkLinear(nn.Module):
-    """One linear layer per network, applied to all networks in one batched product.
+def slabs(networks: Tensor) -> list[tuple[int, Tensor]]:
+    """Divide features of G networks, [G, n, h], into those that are computed at a time.
 
-    Maps [G, N, in] to [G, N, out].
+    On a processor that is one network after another, whose features stay in its cache from one operation to
+    the next; on a GPU all of them, because starting an operation costs more there than memory does.
+
+    Returns:
+        Slabs [g, n, h], each with its first network.
     """
+    if networks.device.type != "cpu":
+        return [(0, networks)]
+    return list(enumerate(networks.split(1)))
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Put slabs back together, [G, n, h]."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+class NetworkLinear(nn.Module):
+    """One linear layer per network, applied to any slab of the networks."""
 
     def __init__(self, num_networks: int, in_features: int, out_features: int) -> None:
         super().__init__()
@@ -49,33 +73,43 @@ class NetworkLinear(nn.Module):
         # Kaiming fan-out, as robust_init does for nn.Linear.
         nn.init.normal_(self.weight, std=math.sqrt(2.0 / out_features))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply to [G, N, in]; returns [G, N, out]."""
-        return torch.baddbmm(self.bias, x, self.weight)
+    def forward(self, x: Tensor, first: int = 0, *, bias: bool = True) -> Tensor:
+        """Apply to networks ``first`` and following: [g, n, in] to [g, n, out].
 
-    def of(self, network: int, x: Tensor) -> Tensor:
+        Args:
+            x: features of g networks.
+            first: the first of them.
+            bias: whether the bias is added.
+        """
+        if len(x) == 1:
+            return self.of(first, x.squeeze(0), bias=bias).unsqueeze(0)
+        those = slice(first, first + len(x))
+        if not bias:
+            return torch.bmm(x, self.weight[those])
+        return torch.baddbmm(self.bias[those], x, self.weight[those])
+
+    def of(self, network: int, x: Tensor, *, bias: bool = True) -> Tensor:
         """Apply one network's layer to rows of its own: [n, in] to [n, out]."""
-        return torch.addmm(self.bias[network], x, self.weight[network])
+        return product(x, self.weight[network].t(), self.bias[network, 0] if bias else None)
 
 
 class NetworkNorm(nn.Module):
-    """Layer norm over the features with a scale and shift per network: [G, N, h] to the same."""
+    """Layer norm over the features with a scale and shift per network, applied to any slab of them."""
 
     def __init__(self, num_networks: int, features: int) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.ones(num_networks, 1, features))
         self.shift = nn.Parameter(torch.zeros(num_networks, 1, features))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply to [G, N, h]."""
+    def forward(self, x: Tensor, first: int = 0) -> Tensor:
+        """Apply to networks ``first`` and following: [g, n, h] to the same."""
+        if len(x) == 1:
+            return self.of(first, x)
         # Network by network, because only then scale and shift are part of the fused operation.
-        parts = zip(x.unbind(), self.scale.unbind(), self.shift.unbind(), strict=True)
-        return torch.stack(
-            [nn.functional.layer_norm(part, part.shape[-1:], a[0], b[0]) for part, a, b in parts]
-        )
+        return joined([self.of(first + g, part) for g, part in enumerate(x.split(1))])
 
     def of(self, network: int, x: Tensor) -> Tensor:
-        """Apply one network's scale and shift to rows of its own: [n, h] to the same."""
+        """Apply one network's scale and shift to rows of its own: [..., h] to the same."""
         scale, shift = self.scale[network, 0], self.shift[network, 0]
         return nn.functional.layer_norm(x, x.shape[-1:], scale, shift)
 
@@ -99,11 +133,11 @@ def mlp(
     """
     layers: list[nn.Module] = []
     for i, (width_in, width_out) in enumerate(pairwise(widths)):
-        layers.append(nn.Linear(width_in, width_out))
+        layers.append(Linear(width_in, width_out))
         if finish or i < len(widths) - 2:
             if norm == "layer":
                 layers.append(nn.LayerNorm(width_out))
-            layers.append(activation(act))
+            layers.append(activation(act, in_place=True))
             if dropout:
                 layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
 from gisearch.data.cell_graph import Network
@@ -62,6 +63,18 @@ class Neighbours(nn.Module):
         """Sum the features of each gene's neighbours in every network: [N, h] to [G, N, h]."""
         incidence = Incidence(self.source, self.offsets, self.reverse_row, self.reverse_offsets)
         return incidence.sum(x).view(self.num_networks, self.num_genes, -1)
+
+    def sum_with_own(self, x: Tensor, own: Tensor) -> Tensor:
+        """Sum the features of each gene's neighbours and ``own`` times its own: [N, h] to [G, N, h].
+
+        Args:
+            x: [N, h].
+            own: a factor per network, [G, 1, 1].
+        """
+        total: Tensor = _SumWithOwn.apply(  # type: ignore[no-untyped-call]
+            x, own.to(x.dtype), self.source, self.offsets, self.reverse_row, self.reverse_offsets
+        )
+        return total
 
     def mean(self, x: Tensor) -> Tensor:
         """Average the features of each gene's neighbours in every network: [N, h] to [G, N, h].
@@ -120,6 +133,34 @@ class _SparseSum(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         row, column_offsets = ctx.saved_tensors
         return _bag(row, grad_outputs[0].contiguous(), column_offsets), None, None, None, None
+
+
+class _SumWithOwn(torch.autograd.Function):
+    """Neighbour sums plus multiples of the features; its gradients need no temporary of [G, N, h]."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        own: Tensor,
+        source: Tensor,
+        offsets: Tensor,
+        reverse_row: Tensor,
+        reverse_offsets: Tensor,
+    ) -> Tensor:
+        ctx.save_for_backward(x, own, reverse_row, reverse_offsets)
+        return _bag(source, x, offsets).view(len(own), *x.shape).addcmul_(x, own)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        x, own, reverse_row, reverse_offsets = ctx.saved_tensors
+        grad = grad_outputs[0].contiguous()
+        by_network = grad.view(len(own), -1)
+        grad_x = _bag(reverse_row, grad.view(-1, x.shape[-1]), reverse_offsets)
+        grad_x = torch.addmv(grad_x.view(-1), by_network.t(), own.view(-1)).view_as(x)
+        grad_own = (by_network @ x.reshape(-1)).view_as(own)
+        return grad_x, grad_own, None, None, None, None
 
 
 def _bag(index: Tensor, x: Tensor, offsets: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gisearch.models.layers.mlp import mlp
+from gisearch.models.layers.product import Linear, product
 
 # Of a gate's logit; its exponential is still a finite float32.
 _LARGEST_RISE = 80.0
@@ -61,7 +62,7 @@ class AttentionalPooling(nn.Module):
     def __init__(self, width: int, *, bias: bool = True) -> None:
         super().__init__()
         self.gate = mlp([width, width // 2, 1])
-        self.transform = nn.Linear(width, width, bias=bias)
+        self.transform = Linear(width, width, bias=bias)
 
     def wild_type(self, genes: Tensor) -> Tensor:
         """Pool all genes: [N, h] to [1, h]."""
@@ -84,7 +85,7 @@ class AttentionalPooling(nn.Module):
         difference = (wild - mutants).sum(1)
         return PooledCell(
             self.transform(wild.sum(0, keepdim=True)),
-            nn.functional.linear(difference, self.transform.weight),
+            product(difference, self.transform.weight),
         )
 
     def forward(
@@ -137,9 +138,7 @@ class AttentionalPooling(nn.Module):
             difference = difference + (moved_sum + heavy_moved @ genes[heavy])
             difference = difference - (moved + heavy_moved.sum(1)).unsqueeze(-1) * mutant
         # The transform's bias is in z_w and in z_i.
-        return PooledCell(
-            self.transform(wild_type.unsqueeze(0)), nn.functional.linear(difference, self.transform.weight)
-        )
+        return PooledCell(self.transform(wild_type.unsqueeze(0)), product(difference, self.transform.weight))
 
     def _changes(
         self,

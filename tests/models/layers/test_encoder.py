@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from gisearch.data.cell_graph import CellGraph
 from gisearch.errors import DataError
-from gisearch.models.layers.config import EncoderConfig
+from gisearch.models.batch import GenotypeBatch
+from gisearch.models.layers import convolution as convolutions
+from gisearch.models.layers.config import EncoderConfig, PerturbationName
 from gisearch.models.layers.encoder import EMBEDDING_STD, Encoder
+from gisearch.models.layers.perturbation import perturbation_encoding
+from gisearch.models.layers.pooling import AttentionalPooling
 from gisearch.models.layers.stages import StageMonitor
 
 WIDTH = 8
@@ -58,3 +64,32 @@ def test_returns_the_last_layers_attention(
     else:
         assert genes.attention is not None
         assert genes.attention.shape == (tiny_cell.num_genes, options)
+
+
+@pytest.mark.parametrize("convolution", ["gin", "gatv2", "sage", "lightgcn"])
+@pytest.mark.parametrize("options", [{}, {"norm": "none", "residual": True}], ids=["norm", "residual"])
+@pytest.mark.parametrize("encoding", ["index", "exact"])
+def test_all_networks_at_once_are_the_networks_one_by_one(
+    encoding: PerturbationName,
+    options: dict[str, object],
+    convolution: str,
+    tiny_cell: CellGraph,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a GPU computes at a time, and what a processor does."""
+    given = encoder(tiny_cell, convolution=convolution, dropout=0.2, **options).double().train()
+    pooling = AttentionalPooling(WIDTH).double()
+    batch = GenotypeBatch.from_table(np.array([[0, 5, -1], [7, 8, 9]]))
+    weights = [p for p in given.parameters() if p.requires_grad]
+
+    def results() -> list[Tensor]:
+        torch.manual_seed(1)
+        cells = perturbation_encoding(encoding)(given, pooling, batch, StageMonitor())
+        loss = cells.difference.square().sum() + cells.deleted.square().sum()
+        found = torch.autograd.grad(loss, weights, allow_unused=True)
+        return [cells.difference, cells.deleted, *(g for g in found if g is not None)]
+
+    one_by_one = results()
+    monkeypatch.setattr(convolutions, "slabs", lambda networks: [(0, networks)])
+    for found, expected in zip(results(), one_by_one, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)

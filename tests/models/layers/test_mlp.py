@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gisearch.models.layers.mlp import NetworkLinear, NetworkNorm, mlp, robust_init
+from gisearch.models.layers.mlp import NetworkLinear, NetworkNorm, joined, mlp, robust_init, slabs
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +22,30 @@ def test_a_network_linear_is_one_linear_per_network() -> None:
     for i in range(3):
         expected = nn.functional.linear(x[i], layer.weight[i].T, layer.bias[i, 0])
         torch.testing.assert_close(out[i], expected)
+
+
+def test_a_network_linear_can_leave_its_bias_out() -> None:
+    layer, x = NetworkLinear(3, 4, 5), torch.randn(3, 7, 4)
+    nn.init.normal_(layer.bias)
+    torch.testing.assert_close(layer(x, bias=False), layer(x) - layer.bias)
+    torch.testing.assert_close(layer.of(1, x[1], bias=False), layer(x, bias=False)[1])
+
+
+@pytest.mark.parametrize("layer", [NetworkLinear(3, 8, 8), NetworkNorm(3, 8)])
+def test_a_slab_of_networks_gets_their_own_weights(layer: NetworkLinear | NetworkNorm) -> None:
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter)
+    x = torch.randn(3, 7, 8)
+    torch.testing.assert_close(joined([layer(x[:1]), layer(x[1:], 1)]), layer(x))
+
+
+def test_networks_are_taken_one_by_one_on_a_processor_and_together_elsewhere() -> None:
+    x = torch.randn(3, 7, 4)
+    parts = slabs(x)
+    assert [(first, len(part)) for first, part in parts] == [(0, 1), (1, 1), (2, 1)]
+    assert torch.equal(joined([part for _, part in parts]), x)
+    elsewhere = slabs(x.to("meta"))
+    assert [(first, len(part)) for first, part in elsewhere] == [(0, 3)]
 
 
 def test_a_network_norm_is_one_layer_norm_per_network() -> None:

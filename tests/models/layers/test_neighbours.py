@@ -64,6 +64,15 @@ def test_sum_passes_gradcheck() -> None:
     assert torch.autograd.gradcheck(neighbours.sum, (features(),))
 
 
+def test_sum_with_own_adds_a_multiple_of_the_gene_itself() -> None:
+    torch.manual_seed(5)
+    x, adjacency = features(), dense_adjacency(NETWORKS)
+    own = torch.randn(3, 1, 1, dtype=torch.float64, requires_grad=True)
+    neighbours = Neighbours(NETWORKS, NUM_GENES)
+    torch.testing.assert_close(neighbours.sum_with_own(x, own), adjacency @ x + own * x)
+    assert torch.autograd.gradcheck(neighbours.sum_with_own, (x, own))
+
+
 def test_sum_takes_a_gradient_that_is_not_contiguous() -> None:
     torch.manual_seed(2)
     x = features()
