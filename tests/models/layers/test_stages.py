@@ -57,6 +57,35 @@ def test_remembers_a_bad_value_until_asked_and_then_starts_afresh() -> None:
     monitor.check()
 
 
+@pytest.mark.parametrize("before", [0, 255, 256, 600])
+def test_finds_the_first_of_many(before: int) -> None:
+    monitor = StageMonitor()
+    for _ in range(before):
+        monitor.watch("good", torch.ones(2))
+    monitor.watch("bad", torch.tensor([NAN]))
+    for _ in range(300):
+        monitor.watch("spoilt", torch.tensor([NAN]))
+    with pytest.raises(NonFiniteError, match="'bad'"):
+        monitor.check()
+    monitor.watch("good", torch.ones(2))
+    monitor.check()
+
+
+def test_sums_that_were_taken_can_be_watched_elsewhere() -> None:
+    """What recording a step does: its sums are looked at again after every replay."""
+    recording, monitor = StageMonitor(), StageMonitor()
+    recording.watch("first", torch.ones(2))
+    recording.watch("second", torch.tensor([NAN, 1.0]))
+    stages, sums = recording.take()
+    assert stages == ("first", "second")
+    recording.check()
+    monitor.watch("earlier", torch.ones(2))
+    monitor.watch_sums(stages, torch.ones(2))
+    monitor.watch_sums(stages, sums)
+    with pytest.raises(NonFiniteError, match="'second'"):
+        monitor.check()
+
+
 def test_infinities_of_both_signs_do_not_cancel() -> None:
     monitor = StageMonitor()
     monitor.watch("stage", torch.tensor([INFINITY, -INFINITY]))
