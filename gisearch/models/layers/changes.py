@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from gisearch.models.batch import GenotypeBatch
-from gisearch.models.layers.neighbours import Incidence, Neighbours
+from gisearch.models.layers.incidence import Incidence, Sums
+from gisearch.models.layers.neighbours import Neighbours
 
 Need: TypeAlias = Literal["joint", "own", "sources", "kept_degree", "attention"]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -287,5 +288,8 @@ def _incidence(
     shape = (len(offsets) - 1, num_columns)
     by_row = csr_array((np.empty(len(column), np.int8), column, offsets), shape)
     by_column = by_row.tocsc()
-    arrays = (by_row.indices, by_row.indptr, by_column.indices, by_column.indptr)
-    return Incidence(*(torch.from_numpy(array).to(device) for array in arrays))
+
+    def sums(matrix: Any) -> Sums:
+        return Sums(torch.from_numpy(matrix.indices).to(device), torch.from_numpy(matrix.indptr).to(device))
+
+    return Incidence(sums(by_row), sums(by_column))

@@ -9,7 +9,8 @@ import torch
 from gisearch.data.cell_graph import Network
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.layers.changes import ChangePlanner, LayerChanges
-from gisearch.models.layers.neighbours import Incidence, Neighbours
+from gisearch.models.layers.incidence import Incidence
+from gisearch.models.layers.neighbours import Neighbours
 
 NUM_GENES = 25
 BATCH = GenotypeBatch.from_table(np.array([[0, 7, -1], [3, -1, -1], [3, 4, 24], [24, -1, -1], [5, 5, 6]]))
@@ -57,10 +58,12 @@ def test_changes_are_what_a_walk_reaches(networks: list[Network]) -> None:
 
 def dense(incidence: Incidence, columns: int) -> torch.Tensor:
     """The matrix, read by rows; its transpose must say the same."""
-    rows, by_row = len(incidence.row_offsets) - 1, torch.eye(columns)
+    rows, by_row = len(incidence.by_row.offsets) - 1, torch.eye(columns)
     matrix = incidence.sum(by_row)
-    row = torch.repeat_interleave(torch.arange(columns), incidence.column_offsets.diff())
-    transposed = torch.zeros(columns, rows).index_put((row, incidence.row), torch.tensor(1.0), True)
+    row = torch.repeat_interleave(torch.arange(columns), incidence.by_column.offsets.diff())
+    transposed = torch.zeros(columns, rows).index_put(
+        (row, incidence.by_column.index), torch.tensor(1.0), True
+    )
     assert torch.equal(matrix, transposed.T)
     return matrix
 

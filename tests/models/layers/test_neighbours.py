@@ -106,6 +106,18 @@ def test_isolated_genes_get_zero_and_give_no_gradient() -> None:
     assert (x.grad[0] != 0).any()
 
 
+def test_long_sums_are_cut_into_pieces_elsewhere_than_on_a_processor() -> None:
+    """On a GPU a hub's neighbours would be added one after another; a processor adds them so anyway."""
+    neighbours = Neighbours([hub(200), random_directed(200)], 200)
+    assert neighbours.incidence.by_row.pieces is None
+    elsewhere = neighbours.to("meta").incidence
+    assert elsewhere.by_row.pieces is not None
+    assert elsewhere.by_column.pieces is not None
+    assert len(elsewhere.by_row.pieces.rows) == 401
+    assert len(elsewhere.by_column.pieces.rows) == 201
+    assert Neighbours(NETWORKS, NUM_GENES).to("meta").incidence.by_row.pieces is None
+
+
 def test_the_edges_are_not_in_the_state_dict_and_move_with_the_module() -> None:
     neighbours = Neighbours(NETWORKS, NUM_GENES)
     assert neighbours.state_dict() == {}
