@@ -5,7 +5,8 @@
 Nine networks with 2.4 million edges over 6,607 genes, width 64, three layers, 28 triple deletions. A step is
 forward, backward and update; for ``exact`` also the plan of what changes. ``floor_seconds`` is what moving
 the bytes that no implementation can avoid takes at the bandwidth that a copy reaches on the same device.
-``index_given_back`` lets the C library hand freed memory back to the system, as it does by itself.
+``index_given_back`` lets the C library hand freed memory back to the system, as it does by itself. On a GPU
+``index_recorded`` replays a recorded step (``trainer.record_steps``), also with products in bfloat16.
 """
 
 from __future__ import annotations
@@ -14,10 +15,16 @@ import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.report import Options, Report, measure, run_alone
 from benchmarks.timing import timing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gisearch.models.batch import GenotypeBatch
+    from gisearch.models.targets import Targets
 
 NUM_GENES, NUM_NETWORKS, NUM_EDGES = 6607, 9, 2_400_000
 WIDTH, LAYERS, BATCH = 64, 3, 28
@@ -64,6 +71,7 @@ def run_case(
     options: Options,
     *,
     bf16: bool = False,
+    record: bool = False,
     keep: bool = True,
     num_genes: int = NUM_GENES,
     num_networks: int = NUM_NETWORKS,
@@ -75,6 +83,7 @@ def run_case(
     from benchmarks.perturbation import model_of, reference_cell, triple_deletions
     from gisearch.models.targets import Targets
     from gisearch.training.allocator import freed_memory_kept
+    from gisearch.training.recording import RecordedStep
 
     torch.set_num_threads(options.threads)
     device = options.device
@@ -84,11 +93,18 @@ def run_case(
     targets = Targets("gene_interaction", {"gene_interaction": torch.randn(BATCH)}).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
 
+    def loss(batch: GenotypeBatch, targets: Targets) -> Tensor:
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            return model.training_loss(batch, targets)
+
+    recorded = RecordedStep(model, loss, batch, targets) if record else None
+
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device, torch.bfloat16, enabled=bf16):
-            loss = model.training_loss(batch, targets)
-        loss.backward()
+        if recorded is None:
+            loss(batch, targets).backward()
+        else:
+            recorded(batch, targets)
         optimizer.step()
 
     # A GPU needs some steps until its clock and its memory are settled.
@@ -107,10 +123,11 @@ def run_case(
 
 
 def benchmark(options: Options) -> Report:
-    """Measure both encodings; ``index`` on a GPU also in bfloat16, on processors also without kept memory."""
+    """Measure both encodings; ``index`` on a GPU also recorded, on processors also without kept memory."""
     cases = {"index": partial(run_case, "index", options)}
     if options.device == "cuda":
-        cases["index_bf16"] = partial(run_case, "index", options, bf16=True)
+        cases["index_recorded"] = partial(run_case, "index", options, record=True)
+        cases["index_recorded_bf16"] = partial(run_case, "index", options, record=True, bf16=True)
     else:
         cases["index_given_back"] = partial(run_case, "index", options, keep=False)
     cases["exact"] = partial(run_case, "exact", options)

@@ -58,6 +58,15 @@ class Model(nn.Module, ABC):
         self.monitor = StageMonitor()
         self.whole_batch = WholeBatch()
 
+    @property
+    def is_recordable(self) -> bool:
+        """Whether a training step is the same operations on the device for any batch and in any epoch.
+
+        Then a GPU may record it once and replay it. Whatever reads a value back, draws on the processor,
+        plans by the batch, or follows :meth:`start_epoch` is not.
+        """
+        return False
+
     @abstractmethod
     def forward(self, batch: GenotypeBatch) -> Prediction:
         """Score B genotypes."""

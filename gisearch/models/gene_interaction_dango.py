@@ -54,6 +54,11 @@ class GeneInteractionDango(Model):
                 self.gate = mlp([2, width // 2, 2])
         robust_init(self)
 
+    @property
+    def is_recordable(self) -> bool:
+        """True with ``index``, except for GATv2, whose softmax over edges waits for the device."""
+        return self.config.perturbation == "index" and self.config.encoder.convolution != "gatv2"
+
     def forward(self, batch: GenotypeBatch) -> Prediction:
         """Score B genotypes."""
         cells = self.encode(self.encoder, self.pooling, batch, self.monitor)

@@ -39,6 +39,8 @@ class TrainerConfig:
         checkpoint_seconds: least time between two checkpoints to continue from; the best epoch's model
             is always written at once.
         eval_batch_size: genotypes per forward pass of an evaluation.
+        record_steps: on one GPU, record a training step once and replay it, with models that allow it
+            (``dango_gi`` with ``perturbation=index``, except GATv2); the numbers are the same.
         workers: processes that share every batch, each on processors or a GPU of its own; the numbers are
             those of one process.
     """
@@ -51,6 +53,7 @@ class TrainerConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint_seconds: float = Field(default=0.0, ge=0.0)
     eval_batch_size: int = Field(default=65536, ge=1)
+    record_steps: bool = False
     workers: int = Field(default=1, ge=1, le=1024)
 
 

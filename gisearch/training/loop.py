@@ -17,12 +17,14 @@ from gisearch.data.dataset import Dataset
 from gisearch.errors import CheckpointError, ConfigError, DataError, NonFiniteError
 from gisearch.models.base import FittedModel, Model
 from gisearch.models.batch import GenotypeBatch
+from gisearch.models.targets import Targets
 from gisearch.models.whole_batch import WholeBatch
 from gisearch.seeding import child_seed
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
 from gisearch.training.config import OptimizerConfig, TrainerConfig
 from gisearch.training.metrics import calibration, is_measurable, load_metrics, score
 from gisearch.training.objective import Objective
+from gisearch.training.recording import RecordedStep
 from gisearch.training.target import TargetScale, training_targets
 from gisearch.training.workers import SharedBatch, WorkerGroup
 
@@ -129,6 +131,7 @@ class Trainer:
         self.optimizer, self.schedule = optimizer.build(model, steps)
         self._loss = self.group.parallel(self.model)
         self.progress = Progress()
+        self._recorded: RecordedStep | None = None
         self._best_weights: dict[str, Tensor] | None = None
         self._improved = False
         self._last_saved = time.monotonic()
@@ -217,12 +220,8 @@ class Trainer:
         total = torch.zeros((), device=self.device)
         for rows in self._batches(epoch, len(batch)):
             for part, weight in self._parts(rows):
-                with torch.autocast(
-                    self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"
-                ):
-                    loss = self._loss(batch[part], targets[part])
-                (loss * weight).backward()
-                total += loss.detach() * weight * (len(rows) / self.group.size)
+                loss = self._backward(batch[part], targets[part], weight)
+                total += loss * weight * (len(rows) / self.group.size)
             if self.clip_norm is not None:
                 nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
             self.optimizer.step()
@@ -232,6 +231,32 @@ class Trainer:
         self.model.monitor.watch("loss", total)
         self.group.check(self.model.monitor)
         return self.group.total(total).item() / len(batch)
+
+    def _backward(self, batch: GenotypeBatch, targets: Targets, weight: float) -> Tensor:
+        """Add the gradients of the weighted loss to the parameters'; return the loss without the weight."""
+        if self._is_recorded and len(batch) == self.config.batch_size:
+            self._recorded = self._recorded or RecordedStep(
+                self.model, self._loss_at_precision, batch, targets
+            )
+            return self._recorded(batch, targets)
+        loss = self._loss_at_precision(batch, targets)
+        (loss * weight).backward()
+        return loss.detach()
+
+    def _loss_at_precision(self, batch: GenotypeBatch, targets: Targets) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            loss: Tensor = self._loss(batch, targets)
+        return loss
+
+    @property
+    def _is_recorded(self) -> bool:
+        """Whether whole batches are replayed: they are one part each, of weight one."""
+        return (
+            self.config.record_steps
+            and self.device.type == "cuda"
+            and self.config.accumulate == self.group.size == 1
+            and self.model.is_recordable
+        )
 
     def _parts(self, rows: Tensor) -> Iterator[tuple[Tensor, float]]:
         """Yield the parts of a batch that this process computes, and the weights of their losses.
