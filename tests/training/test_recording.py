@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from gisearch.config import build
 from gisearch.data.dataset import Dataset
@@ -95,41 +94,6 @@ def test_the_monitor_hears_of_replays_and_not_of_the_recording(tiny_dataset: Dat
     recorded(batch, targets)
     with pytest.raises(NonFiniteError, match="'pooling'"):
         model.monitor.check()
-
-
-class Waits(TorchDispatchMode):
-    """Finds operations that make the program wait for the device, or plan by what it says."""
-
-    NAMES = ("_local_scalar_dense", "nonzero", "unique", "masked_select", "is_nonzero", "repeat_interleave")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func._schema.name.split("::")[1]
-        boolean = name == "index" and any(t is not None and t.dtype == torch.bool for t in args[1])
-        if boolean or name.startswith(self.NAMES):
-            self.found.append(name)
-        return func(*args, **(kwargs or {}))
-
-
-@pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_a_step_that_can_be_recorded_never_waits_for_the_device(name: str, tiny_dataset: Dataset) -> None:
-    model = model_of(tiny_dataset, CONFIGURATIONS[name])
-    with Waits() as waits:
-        for batch, targets in batches(tiny_dataset):
-            model.training_loss(batch, targets).backward()
-    assert waits.found == []
-
-
-@pytest.mark.parametrize("values", [{"perturbation": "masked"}, {"encoder": {"convolution": "gatv2"}}])
-def test_a_step_that_waits_for_the_device_says_so(values: dict[str, Any], tiny_dataset: Dataset) -> None:
-    model = model_of(tiny_dataset, values)
-    assert not model.is_recordable
-    with Waits() as waits:
-        model.training_loss(*next(batches(tiny_dataset)))
-    assert waits.found, "the test would have seen it"
 
 
 def test_a_step_that_is_planned_on_the_processor_cannot_be_recorded(tiny_dataset: Dataset) -> None:

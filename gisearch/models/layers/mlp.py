@@ -83,14 +83,14 @@ class NetworkLinear(nn.Module):
         """
         if len(x) == 1:
             return self.of(first, x.squeeze(0), bias=bias).unsqueeze(0)
-        those = slice(first, first + len(x))
+        weight = _those(self.weight, first, len(x))
         if not bias:
-            return torch.bmm(x, self.weight[those])
-        return torch.baddbmm(self.bias[those], x, self.weight[those])
+            return torch.bmm(x, weight)
+        return torch.baddbmm(_those(self.bias, first, len(x)), x, weight)
 
     def of(self, network: int, x: Tensor, *, bias: bool = True) -> Tensor:
         """Apply one network's layer to rows of its own: [n, in] to [n, out]."""
-        return product(x, self.weight[network].t(), self.bias[network, 0] if bias else None)
+        return product(x, self.weight[network].t(), self.bias.squeeze(1)[network] if bias else None)
 
 
 class NetworkNorm(nn.Module):
@@ -105,13 +105,19 @@ class NetworkNorm(nn.Module):
         """Apply to networks ``first`` and following: [g, n, h] to the same."""
         if len(x) == 1:
             return self.of(first, x)
-        # Network by network, because only then scale and shift are part of the fused operation.
-        return joined([self.of(first + g, part) for g, part in enumerate(x.split(1))])
+        normed = nn.functional.layer_norm(x, x.shape[-1:])
+        return torch.addcmul(_those(self.shift, first, len(x)), normed, _those(self.scale, first, len(x)))
 
     def of(self, network: int, x: Tensor) -> Tensor:
         """Apply one network's scale and shift to rows of its own: [..., h] to the same."""
-        scale, shift = self.scale[network, 0], self.shift[network, 0]
+        # Only one network's scale and shift can be part of the fused operation.
+        scale, shift = self.scale.squeeze(1)[network], self.shift.squeeze(1)[network]
         return nn.functional.layer_norm(x, x.shape[-1:], scale, shift)
+
+
+def _those(parameter: Tensor, first: int, count: int) -> Tensor:
+    """Return the rows of ``count`` networks; a slice of all would cost its gradient a copy."""
+    return parameter if count == len(parameter) else parameter[first : first + count]
 
 
 def mlp(
