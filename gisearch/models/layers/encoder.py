@@ -15,7 +15,7 @@ from gisearch.models.layers.config import (
 )
 from gisearch.models.layers.convolution import GIN, SAGE, ChangedInput, Convolution, GATv2, LightGCN, State
 from gisearch.models.layers.graph_aggregation import graph_aggregation
-from gisearch.models.layers.mlp import NetworkNorm, activation, joined, mlp
+from gisearch.models.layers.mlp import NetworkNorm, activation, mlp
 from gisearch.models.layers.neighbours import Neighbours
 from gisearch.models.layers.stages import StageMonitor
 
@@ -32,13 +32,13 @@ class WildTypeLayer:
         noise: the factors of dropout, [G, N, h], or None where nothing is dropped. A gene's are the same
             in every genotype, so that genotypes differ by their deletions alone.
         state: the convolution's.
-        networks: the networks' outputs before their aggregation, [G, N, h].
+        networks: the networks' outputs before their aggregation, slabs of [G, N, h].
     """
 
     input: Tensor
     noise: Tensor | None
     state: State
-    networks: Tensor
+    networks: Sequence[Tensor]
 
 
 @plain_dataclass(frozen=True)
@@ -107,11 +107,10 @@ class EncoderLayer(nn.Module):
             if noise is not None:
                 y = y * noise[those]
             finished.append(y if self.gain is None else self.gain[those] * y)
-        networks = joined(finished)
-        out, attention = self.aggregation(networks)
+        out, attention = self.aggregation(finished)
         if self.gain is not None:
             out = x + out
-        return out, attention, WildTypeLayer(x, noise, state, networks)
+        return out, attention, WildTypeLayer(x, noise, state, finished)
 
     def draw_noise(self, x: Tensor, num_networks: int) -> Tensor | None:
         """Draw the factors of dropout for genes [N, h], [G, N, h]; None where nothing is dropped."""
@@ -137,11 +136,11 @@ class EncoderLayer(nn.Module):
             if wild.noise is not None:
                 y = y * wild.noise[g].index_select(0, network.gene)
             rows.append(y if self.gain is None else self.gain[g] * y)
-        combined = changes.combine.sum(torch.cat([wild.networks.flatten(0, 1), *rows]))
+        combined = changes.combine.sum(torch.cat([*(slab.flatten(0, 1) for slab in wild.networks), *rows]))
         if self.aggregation.is_sum:
             out = combined * self.aggregation.scale(len(rows))
         else:
-            out, _ = self.aggregation(combined.view(len(rows), -1, combined.shape[-1]))
+            out, _ = self.aggregation([combined.view(len(rows), -1, combined.shape[-1])])
         if self.gain is not None:
             assert changes.residual is not None
             out = out + changes.residual.sum(torch.cat([wild.input, values]))

@@ -1,14 +1,17 @@
-"""From one embedding per network and gene to one per gene: [G, N, h] to [N, h]."""
+"""From one embedding per network and gene to one per gene: [G, N, h], in slabs of networks, to [N, h]."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import reduce
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from gisearch.models.layers.config import AggregationName
+from gisearch.models.layers.mlp import joined
 from gisearch.models.layers.product import Linear
 
 
@@ -26,8 +29,8 @@ class GraphAggregation(nn.Module, ABC):
         return 1.0
 
     @abstractmethod
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Map [G, N, h] to [N, h] and the attention weights of every gene, where there are any.
+    def forward(self, slabs: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Map slabs of [G, N, h] to [N, h] and the attention weights of every gene, where there are any.
 
         The weights are [N, G] for ``cross_attention`` (how much each network is attended to, summing to
         one) and [N, pairs + 1] for ``pairwise_interaction`` (the last option is the plain mean).
@@ -48,9 +51,9 @@ class SumAggregation(GraphAggregation):
 
     is_sum = True
 
-    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+    def forward(self, slabs: Sequence[Tensor]) -> tuple[Tensor, None]:
         """Sum over G."""
-        return x.sum(0), None
+        return _total(slabs), None
 
 
 class MeanAggregation(GraphAggregation):
@@ -62,9 +65,14 @@ class MeanAggregation(GraphAggregation):
         """Return 1 / G."""
         return 1 / num_networks
 
-    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+    def forward(self, slabs: Sequence[Tensor]) -> tuple[Tensor, None]:
         """Average over G."""
-        return x.mean(0), None
+        return _total(slabs) * self.scale(sum(map(len, slabs))), None
+
+
+def _total(slabs: Sequence[Tensor]) -> Tensor:
+    # Added one by one: put together, networks would be written and read once more.
+    return reduce(torch.add, [slab.squeeze(0) if len(slab) == 1 else slab.sum(0) for slab in slabs])
 
 
 class CrossAttentionAggregation(GraphAggregation):
@@ -80,8 +88,9 @@ class CrossAttentionAggregation(GraphAggregation):
         self.qkv = Linear(width, 3 * width)
         self.out = Linear(width, width)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, slabs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Attend over G for every gene."""
+        x = joined(slabs)
         num_networks, num_genes, width = x.shape
         tokens = (x + self.network).transpose(0, 1)
         qkv = self.qkv(tokens).view(num_genes, num_networks, 3, self.heads, width // self.heads)
@@ -113,8 +122,9 @@ class PairwiseInteractionAggregation(GraphAggregation):
         self.expand = Linear(bottleneck, width)
         self.score = Linear(width, 1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, slabs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Weight the options for every gene."""
+        x = joined(slabs)
         hidden = torch.relu(self.left(x)[self.first] + self.right(x)[self.second])
         options = torch.cat([self.expand(hidden), x.mean(0, keepdim=True)])
         weights = torch.softmax(self.score(options), dim=0)

@@ -121,9 +121,10 @@ class _ProductAndOwn(torch.autograd.Function):
         grad = grad_outputs[0].contiguous()
         by_network = grad.view(len(own), -1)
         grad_x = ctx.matrix.by_column.of(grad.view(-1, x.shape[-1]))
-        grad_x = torch.addmv(grad_x.view(-1), by_network.t(), own.view(-1)).view_as(x)
+        grad_x.view(-1).addmv_(by_network.t(), own.view(-1))
         return grad_x, (by_network @ x.reshape(-1)).view_as(own), None
 
 
 def _bag(index: Tensor, x: Tensor, offsets: Tensor) -> Tensor:
-    return embedding_bag(index, x, offsets, mode="sum", include_last_offset=True)
+    # A tensor that needs a gradient would have it plan one of its own.
+    return embedding_bag(index, x.detach(), offsets, mode="sum", include_last_offset=True)

@@ -30,11 +30,11 @@ class Linear(nn.Linear):
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return x @ weight.T + bias: [..., in] times [out, in] to [..., out], as PyTorch's ``linear`` does."""
-    if _by_onednn(x, weight):
-        rows = _OneDNNProduct.apply(x.flatten(0, -2), weight, bias)  # type: ignore[no-untyped-call]
-        result: Tensor = rows.unflatten(0, x.shape[:-1])
-        return result
-    return nn.functional.linear(x, weight, bias)
+    if not _by_onednn(x, weight):
+        return nn.functional.linear(x, weight, bias)
+    rows = x if x.ndim == 2 else x.flatten(0, -2)
+    result: Tensor = _OneDNNProduct.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
+    return result if x.ndim == 2 else result.unflatten(0, x.shape[:-1])
 
 
 @lru_cache(maxsize=1)
@@ -82,12 +82,13 @@ class _OneDNNProduct(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         (x, weight), grad = ctx.saved_tensors, grad_outputs[0]
         of_x, of_weight, of_bias = ctx.needs_input_grad
-        return (
-            _multiply(grad, weight.t(), None) if of_x else None,
-            # Here MKL is not behind: the sum runs over rows, which oneDNN would transpose first.
-            grad.t() @ x if of_weight else None,
-            grad.sum(0) if of_bias else None,
+        grad_x = _multiply(grad, weight.t(), None) if of_x else None
+        if not of_weight:
+            return grad_x, None, grad.sum(0) if of_bias else None
+        grad_weight, grad_bias = torch.ops.aten.mkldnn_linear_backward_weights(
+            grad.to_mkldnn(), x.to_mkldnn(), weight, of_bias
         )
+        return grad_x, grad_weight, grad_bias if of_bias else None
 
 
 def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

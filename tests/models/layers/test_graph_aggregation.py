@@ -41,7 +41,7 @@ def assert_same(found: Tensor, expected: Tensor, inputs: list[Tensor]) -> None:
 
 @pytest.mark.parametrize(("name", "reduce"), [("sum", torch.sum), ("mean", torch.mean)])
 def test_sum_and_mean(name: str, reduce: Callable[..., Tensor], x: Tensor) -> None:
-    out, attention = graph_aggregation(name, NETWORKS, WIDTH, heads=2, bottleneck=3)(x)  # type: ignore[arg-type]
+    out, attention = graph_aggregation(name, NETWORKS, WIDTH, heads=2, bottleneck=3)([x])  # type: ignore[arg-type]
     assert attention is None
     assert_same(out, reduce(x, dim=0), [x])
 
@@ -63,7 +63,7 @@ def test_cross_attention_is_self_attention_over_networks_averaged_over_queries(h
     attended, weights = torch.func.functional_call(
         theirs, shared, (tokens, tokens, tokens), {"need_weights": True, "average_attn_weights": True}
     )
-    out, attention = ours(x)
+    out, attention = ours([x])
     assert_same(out, attended.mean(1), [x, *ours.parameters()])
     torch.testing.assert_close(attention, weights.mean(1))
     assert attention.shape == (GENES, NETWORKS)
@@ -74,7 +74,7 @@ def test_cross_attention_tells_networks_apart() -> None:
     ours = CrossAttentionAggregation(NETWORKS, WIDTH, 2).double()
     randomise(ours)
     same = torch.randn(1, GENES, WIDTH, dtype=torch.float64).expand(NETWORKS, -1, -1)
-    _, attention = ours(same)
+    _, attention = ours([same])
     assert (attention - 1 / NETWORKS).abs().max() > 0.01
 
 
@@ -92,7 +92,7 @@ def test_pairwise_interaction_is_the_mlp_on_literal_concatenations(x: Tensor) ->
     options.append(x.mean(0))
     stacked = torch.stack(options, dim=1)
     weights = torch.softmax(stacked @ ours.score.weight.T + ours.score.bias, dim=1)
-    out, attention = ours(x)
+    out, attention = ours([x])
     assert_same(out, (weights * stacked).sum(1), [x, *ours.parameters()])
     torch.testing.assert_close(attention, weights.squeeze(-1))
     assert attention.shape == (GENES, NETWORKS * (NETWORKS + 1) // 2 + 1)
@@ -102,7 +102,7 @@ def test_pairwise_interaction_is_the_mlp_on_literal_concatenations(x: Tensor) ->
 def test_one_network_is_enough(name: str) -> None:
     torch.manual_seed(0)
     aggregation = graph_aggregation(name, 1, WIDTH, heads=2, bottleneck=3)  # type: ignore[arg-type]
-    out, attention = aggregation(torch.randn(1, GENES, WIDTH))
+    out, attention = aggregation([torch.randn(1, GENES, WIDTH)])
     assert out.shape == (GENES, WIDTH)
     assert torch.isfinite(out).all()
     if attention is not None:
@@ -111,10 +111,18 @@ def test_one_network_is_enough(name: str) -> None:
 
 def test_shares_of_networks(x: Tensor) -> None:
     attention = CrossAttentionAggregation(NETWORKS, WIDTH, 2).double()
-    weights = attention(x)[1]
+    weights = attention([x])[1]
     assert torch.equal(attention.network_shares(weights, NETWORKS), weights)
     pairwise = PairwiseInteractionAggregation(3, WIDTH, 2)
     # Pairs 00, 01, 02, 11, 12, 22, then the plain mean.
     weights = torch.tensor([[0.1, 0.2, 0.0, 0.1, 0.3, 0.0, 0.3]])
     expected = torch.tensor([[0.1 + 0.1 + 0.1, 0.1 + 0.1 + 0.15 + 0.1, 0.15 + 0.1]])
     torch.testing.assert_close(pairwise.network_shares(weights, 3), expected)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "cross_attention", "pairwise_interaction"])
+@pytest.mark.parametrize("sizes", [[1, 1, 1], [2, 1]])
+def test_slabs_are_what_they_are_put_together(name: str, sizes: list[int]) -> None:
+    aggregation = graph_aggregation(name, 3, WIDTH, heads=2, bottleneck=3)  # type: ignore[arg-type]
+    x = torch.randn(3, GENES, WIDTH)
+    torch.testing.assert_close(aggregation(x.split(sizes)), aggregation([x]))
