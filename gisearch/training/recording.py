@@ -109,5 +109,8 @@ class RecordedStep:
             stages, sums = self._model.monitor.take()
         finally:
             self._model.monitor = monitor
-        gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
-        return Outcome(loss.detach(), gradients, stages, sums)
+        for parameter in self._parameters:
+            parameter.grad = None
+        # Not autograd.grad, whose gradients may lie in memory in another order than their parameters do.
+        loss.backward()
+        return Outcome(loss.detach(), tuple(p.grad for p in self._parameters), stages, sums)

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from gisearch.models.layers.changes import Need, NetworkChanges
 from gisearch.models.layers.config import ActivationName
-from gisearch.models.layers.mlp import NetworkLinear, activation, joined, slabs
+from gisearch.models.layers.mlp import NetworkLinear, activation, are_alone, each, joined, slabs
 from gisearch.models.layers.neighbours import Neighbours
 
 State = tuple[Sequence[Tensor], ...]
 """What a passage leaves behind: lists of one tensor [N, h] per network."""
 
-Slabs = Sequence[tuple[int, Tensor]]
-"""Features of all networks in slabs [g, N, h], each with its first network."""
+Slabs = Sequence[Tensor]
+"""Features of all networks: of each alone, [N, h], or of all, [G, N, h]."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,17 @@ class Convolution(nn.Module, ABC):
 
     def forward(self, x: Tensor, neighbours: Neighbours) -> Tensor:
         """Map [N, h] to [G, N, h]."""
-        return joined([slab for _, slab in self.propagate(x, neighbours)[0]])
+        return joined(self.propagate(x, neighbours)[0])
 
     @abstractmethod
-    def propagate(self, x: Tensor, neighbours: Neighbours) -> tuple[Slabs, State]:
-        """Map [N, h] to slabs of [G, N, h] and what :meth:`changed` continues from."""
+    def propagate(self, x: Tensor, neighbours: Neighbours, *, keep: bool = False) -> tuple[Slabs, State]:
+        """Map [N, h] to slabs of [G, N, h].
+
+        Args:
+            x: gene features, [N, h].
+            neighbours: G networks over the N genes.
+            keep: whether to return what :meth:`changed` continues from.
+        """
 
     @abstractmethod
     def changed(self, network: int, state: State, given: ChangedInput, rows: NetworkChanges) -> Tensor:
@@ -83,16 +89,23 @@ class GIN(Convolution):
         for _ in range(mlp_layers - 1):
             self.rest.append(activation(act))
             self.rest.append(NetworkLinear(num_networks, width, width))
+        self.activation, self.activation_in_place = activation(act), activation(act, in_place=True)
 
-    def propagate(self, x: Tensor, neighbours: Neighbours) -> tuple[Slabs, State]:
+    def propagate(self, x: Tensor, neighbours: Neighbours, *, keep: bool = False) -> tuple[Slabs, State]:
         """Map [N, h] to [G, N, h]; keeps the output of the MLP's first layer."""
-        outputs, state = [], list[Tensor]()
-        for start, slab in slabs(neighbours.sum_with_own(x, 1 + self.eps)):
-            y: Tensor = self.first(slab, start)
-            state += y.unbind()
-            for layer in self.rest:
-                y = layer(y, start) if isinstance(layer, NetworkLinear) else layer(y)
-            outputs.append((start, y))
+        inputs = slabs(neighbours.sum_with_own(x, 1 + self.eps))
+        alone = are_alone(inputs)
+        firsts = self.first.each(alone=alone)
+        activate = self.activation if keep else self.activation_in_place
+        rest = [layer.each(alone=alone) for layer in self.rest if isinstance(layer, NetworkLinear)]
+        outputs, state = list[Tensor](), list[Tensor]()
+        for slab, first, *layers in zip(inputs, firsts, *rest, strict=True):
+            y = first(slab)
+            if keep:
+                state += each(y, alone=not alone)
+            for layer in layers:
+                y = layer(activate(y))
+            outputs.append(y)
         return outputs, (state,)
 
     def changed(self, network: int, state: State, given: ChangedInput, rows: NetworkChanges) -> Tensor:
@@ -124,7 +137,7 @@ class GATv2(Convolution):
         self.bias = nn.Parameter(torch.zeros(num_networks, 1, width))
         nn.init.xavier_uniform_(self.attention)
 
-    def propagate(self, x: Tensor, neighbours: Neighbours) -> tuple[Slabs, State]:
+    def propagate(self, x: Tensor, neighbours: Neighbours, *, keep: bool = False) -> tuple[Slabs, State]:
         """Map [N, h] to [G, N, h]; keeps nothing."""
         num_networks, num_genes, width = neighbours.num_networks, neighbours.num_genes, x.shape[-1]
         stacked = x.expand(num_networks, -1, -1)
@@ -200,16 +213,24 @@ class SAGE(Convolution):
         self.own = NetworkLinear(num_networks, width, width)
         self.mean = NetworkLinear(num_networks, width, width)
 
-    def propagate(self, x: Tensor, neighbours: Neighbours) -> tuple[Slabs, State]:
+    def propagate(self, x: Tensor, neighbours: Neighbours, *, keep: bool = False) -> tuple[Slabs, State]:
         """Map [N, h] to [G, N, h]; keeps the gene's own part and the mapped sum of its neighbours."""
-        outputs, owns, totals = [], list[Tensor](), list[Tensor]()
-        degree, features = neighbours.degree, x.expand(neighbours.num_networks, -1, -1)
-        for start, slab in slabs(neighbours.sum(x)):
-            those = slice(start, start + len(slab))
-            own, total = self.own(features[those], start), self.mean(slab, start, bias=False)
-            outputs.append((start, own + total / degree[those] + self.mean.bias[those]))
-            owns += own.unbind()
-            totals += total.unbind()
+        sums = slabs(neighbours.sum(x))
+        alone = are_alone(sums)
+        features, degrees, biases = (
+            each(stacked, alone=alone)
+            for stacked in (x.expand(neighbours.num_networks, -1, -1), neighbours.degree, self.mean.bias)
+        )
+        layers = self.own.each(alone=alone), self.mean.each(alone=alone, bias=False)
+        outputs, owns, totals = list[Tensor](), list[Tensor](), list[Tensor]()
+        for slab, own_of, mean_of, own_x, degree, bias in zip(
+            sums, *layers, features, degrees, biases, strict=True
+        ):
+            own, total = own_of(own_x), mean_of(slab)
+            outputs.append(own + total / degree + bias)
+            if keep:
+                owns += each(own, alone=not alone)
+                totals += each(total, alone=not alone)
         return outputs, (owns, totals)
 
     def changed(self, network: int, state: State, given: ChangedInput, rows: NetworkChanges) -> Tensor:
@@ -233,7 +254,7 @@ class LightGCN(Convolution):
 
     needs = ("sources", "kept_degree")
 
-    def propagate(self, x: Tensor, neighbours: Neighbours) -> tuple[Slabs, State]:
+    def propagate(self, x: Tensor, neighbours: Neighbours, *, keep: bool = False) -> tuple[Slabs, State]:
         """Map [N, h] to [G, N, h]; keeps the sum of the neighbours."""
         total = neighbours.sum(x)
         return slabs(total / neighbours.degree), (total.unbind(),)

@@ -15,7 +15,7 @@ from gisearch.models.layers.config import (
 )
 from gisearch.models.layers.convolution import GIN, SAGE, ChangedInput, Convolution, GATv2, LightGCN, State
 from gisearch.models.layers.graph_aggregation import graph_aggregation
-from gisearch.models.layers.mlp import NetworkNorm, activation, mlp
+from gisearch.models.layers.mlp import NetworkNorm, activation, are_alone, each, mlp
 from gisearch.models.layers.neighbours import Neighbours
 from gisearch.models.layers.stages import StageMonitor
 
@@ -48,7 +48,7 @@ class EncodedGenes:
     Attributes:
         embeddings: [N, h].
         attention: the last layer's aggregation weights per gene, [N, options], or None.
-        layers: the passage through every layer.
+        layers: the passage through every layer, where it was to be kept.
     """
 
     embeddings: Tensor
@@ -90,7 +90,7 @@ class EncoderLayer(nn.Module):
             self.gain = nn.Parameter(torch.full((num_networks, 1, 1), RESIDUAL_GAIN))
 
     def forward(
-        self, x: Tensor, neighbours: Neighbours, noise: Tensor | None
+        self, x: Tensor, neighbours: Neighbours, noise: Tensor | None, *, keep: bool = False
     ) -> tuple[Tensor, Tensor | None, WildTypeLayer]:
         """Map [N, h] to [N, h], the aggregation weights, and what :meth:`changed` continues from.
 
@@ -98,15 +98,19 @@ class EncoderLayer(nn.Module):
             x: gene features, [N, h].
             neighbours: G networks over the N genes.
             noise: from :meth:`draw_noise`.
+            keep: whether :meth:`changed` will continue from it.
         """
-        slabs, state = self.convolution.propagate(x, neighbours)
-        finished = []
-        for first, slab in slabs:
-            those = slice(first, first + len(slab))
-            y = self.activation(slab if self.norm is None else self.norm(slab, first))
-            if noise is not None:
-                y = y * noise[those]
-            finished.append(y if self.gain is None else self.gain[those] * y)
+        slabs, state = self.convolution.propagate(x, neighbours, keep=keep)
+        alone = are_alone(slabs)
+        nothing = [None] * len(slabs)
+        norms = nothing if self.norm is None else self.norm.each(alone=alone)
+        noises = nothing if noise is None else each(noise, alone=alone)
+        gains = nothing if self.gain is None else each(self.gain, alone=alone)
+        finished = list[Tensor]()
+        for slab, norm, factors, gain in zip(slabs, norms, noises, gains, strict=True):
+            y = self.activation(slab if norm is None else norm(slab))
+            y = y if factors is None else y * factors
+            finished.append(y if gain is None else gain * y)
         out, attention = self.aggregation(finished)
         if self.gain is not None:
             out = x + out
@@ -136,7 +140,7 @@ class EncoderLayer(nn.Module):
             if wild.noise is not None:
                 y = y * wild.noise[g].index_select(0, network.gene)
             rows.append(y if self.gain is None else self.gain[g] * y)
-        combined = changes.combine.sum(torch.cat([*(slab.flatten(0, 1) for slab in wild.networks), *rows]))
+        combined = changes.combine.sum(torch.cat([*(slab.flatten(0, -2) for slab in wild.networks), *rows]))
         if self.aggregation.is_sum:
             out = combined * self.aggregation.scale(len(rows))
         else:
@@ -175,14 +179,20 @@ class Encoder(nn.Module):
         plain = config.residual or config.norm == "none"
         self.norm = nn.Identity() if plain else nn.LayerNorm(width)
 
-    def forward(self, monitor: StageMonitor) -> EncodedGenes:
-        """Encode every gene of the wild type."""
+    def forward(self, monitor: StageMonitor, *, keep: bool = False) -> EncodedGenes:
+        """Encode every gene of the wild type.
+
+        Args:
+            monitor: is told every stage's values.
+            keep: whether to return the passage through every layer.
+        """
         x = self.preprocessor(self.embedding)
         x = monitor.watch("preprocessor", x if self.gain is None else self.embedding + self.gain * x)
         attention, layers = None, []
         for i, layer in enumerate(self.layers):
             noise = layer.draw_noise(x, self.neighbours.num_networks)
-            x, attention, passage = layer(x, self.neighbours, noise)
-            layers.append(passage)
+            x, attention, passage = layer(x, self.neighbours, noise, keep=keep)
+            if keep:
+                layers.append(passage)
             monitor.watch(f"encoder.layer_{i + 1}", x)
         return EncodedGenes(monitor.watch("encoder.norm", self.norm(x)), attention, tuple(layers))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gisearch.models.layers.config import AggregationName
-from gisearch.models.layers.mlp import joined
+from gisearch.models.layers.mlp import are_alone, joined
 from gisearch.models.layers.product import Linear
 
 
@@ -67,12 +67,12 @@ class MeanAggregation(GraphAggregation):
 
     def forward(self, slabs: Sequence[Tensor]) -> tuple[Tensor, None]:
         """Average over G."""
-        return _total(slabs) * self.scale(sum(map(len, slabs))), None
+        return _total(slabs) * self.scale(len(slabs) if are_alone(slabs) else len(slabs[0])), None
 
 
 def _total(slabs: Sequence[Tensor]) -> Tensor:
     # Added one by one: put together, networks would be written and read once more.
-    return reduce(torch.add, [slab.squeeze(0) if len(slab) == 1 else slab.sum(0) for slab in slabs])
+    return reduce(torch.add, slabs) if are_alone(slabs) else slabs[0].sum(0)
 
 
 class CrossAttentionAggregation(GraphAggregation):

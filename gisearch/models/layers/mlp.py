@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -44,27 +46,36 @@ def robust_init(module: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def slabs(networks: Tensor) -> list[tuple[int, Tensor]]:
-    """Divide features of G networks, [G, n, h], into those that are computed at a time.
+def slabs(networks: Tensor) -> Sequence[Tensor]:
+    """Divide features of G networks, [G, n, h], into slabs: what is computed at a time.
 
-    On a processor that is one network after another, whose features stay in its cache from one operation to
-    the next; on a GPU all of them, because starting an operation costs more there than memory does.
-
-    Returns:
-        Slabs [g, n, h], each with its first network.
+    On a processor those are the networks one by one, [n, h], whose features stay in its cache from one
+    operation to the next; on a GPU it is all of them, because starting an operation costs more there than
+    memory does.
     """
-    if networks.device.type != "cpu":
-        return [(0, networks)]
-    return list(enumerate(networks.split(1)))
+    return each(networks, alone=networks.device.type == "cpu")
+
+
+def each(stacked: Tensor, *, alone: bool) -> Sequence[Tensor]:
+    """Return what is stacked by network for every slab: one by one, or all as they are."""
+    return stacked.unbind() if alone else (stacked,)
+
+
+def are_alone(parts: Sequence[Tensor]) -> bool:
+    """Return whether every slab is one network."""
+    return parts[0].ndim == 2
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:
     """Put slabs back together, [G, n, h]."""
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+    return torch.stack(list(parts)) if are_alone(parts) else parts[0]
+
+
+Layer: TypeAlias = Callable[[Tensor], Tensor]
 
 
 class NetworkLinear(nn.Module):
-    """One linear layer per network, applied to any slab of the networks."""
+    """One linear layer per network."""
 
     def __init__(self, num_networks: int, in_features: int, out_features: int) -> None:
         super().__init__()
@@ -73,51 +84,56 @@ class NetworkLinear(nn.Module):
         # Kaiming fan-out, as robust_init does for nn.Linear.
         nn.init.normal_(self.weight, std=math.sqrt(2.0 / out_features))
 
-    def forward(self, x: Tensor, first: int = 0, *, bias: bool = True) -> Tensor:
-        """Apply to networks ``first`` and following: [g, n, in] to [g, n, out].
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply to all networks, [G, n, in]; returns [G, n, out]."""
+        return torch.baddbmm(self.bias, x, self.weight)
+
+    def each(self, *, alone: bool, bias: bool = True) -> Sequence[Layer]:
+        """Return the layer for every slab.
 
         Args:
-            x: features of g networks.
-            first: the first of them.
+            alone: whether slabs are single networks, [n, in] to [n, out], or all of them.
             bias: whether the bias is added.
         """
-        if len(x) == 1:
-            return self.of(first, x.squeeze(0), bias=bias).unsqueeze(0)
-        weight = _those(self.weight, first, len(x))
+        if not alone:
+            return [self if bias else partial(torch.bmm, mat2=self.weight)]
+        # Taken apart once: one network's share of a weight at a time would cost a gradient of all for each.
+        weights = self.weight.mT.unbind()
         if not bias:
-            return torch.bmm(x, weight)
-        return torch.baddbmm(_those(self.bias, first, len(x)), x, weight)
+            return [partial(product, weight=weight) for weight in weights]
+        both = zip(weights, self.bias.squeeze(1).unbind(), strict=True)
+        return [partial(product, weight=weight, bias=shift) for weight, shift in both]
 
     def of(self, network: int, x: Tensor, *, bias: bool = True) -> Tensor:
         """Apply one network's layer to rows of its own: [n, in] to [n, out]."""
-        return product(x, self.weight[network].t(), self.bias.squeeze(1)[network] if bias else None)
+        return product(x, self.weight[network].t(), self.bias[network, 0] if bias else None)
 
 
 class NetworkNorm(nn.Module):
-    """Layer norm over the features with a scale and shift per network, applied to any slab of them."""
+    """Layer norm over the features with a scale and shift per network."""
 
     def __init__(self, num_networks: int, features: int) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.ones(num_networks, 1, features))
         self.shift = nn.Parameter(torch.zeros(num_networks, 1, features))
 
-    def forward(self, x: Tensor, first: int = 0) -> Tensor:
-        """Apply to networks ``first`` and following: [g, n, h] to the same."""
-        if len(x) == 1:
-            return self.of(first, x)
-        normed = nn.functional.layer_norm(x, x.shape[-1:])
-        return torch.addcmul(_those(self.shift, first, len(x)), normed, _those(self.scale, first, len(x)))
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply to all networks, [G, n, h]."""
+        return torch.addcmul(self.shift, nn.functional.layer_norm(x, x.shape[-1:]), self.scale)
+
+    def each(self, *, alone: bool) -> Sequence[Layer]:
+        """Return the norm for every slab: single networks, [n, h], or all of them."""
+        if not alone:
+            return [self]
+        # Only one network's scale and shift can be part of the fused operation.
+        both = zip(self.scale.squeeze(1).unbind(), self.shift.squeeze(1).unbind(), strict=True)
+        norm = partial(nn.functional.layer_norm, normalized_shape=self.scale.shape[-1:])
+        return [partial(norm, weight=scale, bias=shift) for scale, shift in both]
 
     def of(self, network: int, x: Tensor) -> Tensor:
-        """Apply one network's scale and shift to rows of its own: [..., h] to the same."""
-        # Only one network's scale and shift can be part of the fused operation.
-        scale, shift = self.scale.squeeze(1)[network], self.shift.squeeze(1)[network]
+        """Apply one network's scale and shift to rows of its own: [n, h] to the same."""
+        scale, shift = self.scale[network, 0], self.shift[network, 0]
         return nn.functional.layer_norm(x, x.shape[-1:], scale, shift)
-
-
-def _those(parameter: Tensor, first: int, count: int) -> Tensor:
-    """Return the rows of ``count`` networks; a slice of all would cost its gradient a copy."""
-    return parameter if count == len(parameter) else parameter[first : first + count]
 
 
 def mlp(

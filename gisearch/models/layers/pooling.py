@@ -111,12 +111,17 @@ class AttentionalPooling(nn.Module):
         """
         logits = self.gate(genes).squeeze(-1)
         weights = torch.softmax(logits, dim=0)
-        wild_type = weights @ genes
         heavy = weights.topk(min(deleted.shape[1], len(weights))).indices
         light = weights.index_fill(0, heavy, 0.0)
         is_lost = (present.unsqueeze(2) & (deleted.unsqueeze(2) == heavy)).any(1)
         is_changed = torch.zeros_like(is_lost)
-        kept, kept_sum = light.sum(), light @ genes
+        # Together, since every reading of all genes costs their gradient a pass of its own.
+        wild_type, kept_sum = torch.stack([weights, light]) @ genes
+        deleted_genes, heavy_genes = genes[torch.cat([deleted.flatten(), heavy])].split(
+            [deleted.numel(), len(heavy)]
+        )
+        deleted_genes = deleted_genes.view(*deleted.shape, -1)
+        kept = light.sum()
         moved = moved_sum = None
         if changed is not None and len(changed.gene):
             is_heavy = (changed.gene.unsqueeze(1) == heavy).to(torch.uint8)
@@ -125,9 +130,8 @@ class AttentionalPooling(nn.Module):
             kept, kept_sum = kept - moved, kept_sum - moved_sum
         heavy_kept = torch.where(is_lost | is_changed, 0.0, weights[heavy])
         light_lost = torch.where(present, light[deleted], 0.0)
-        deleted_genes = genes[deleted]
         kept = kept + heavy_kept.sum(1) - light_lost.sum(1)
-        kept_sum = kept_sum + heavy_kept @ genes[heavy]
+        kept_sum = kept_sum + heavy_kept @ heavy_genes
         kept_sum = kept_sum - (light_lost.unsqueeze(-1) * deleted_genes).sum(1)
         # A cell without any weight left has no mutant; the bound keeps it finite.
         mutant = kept_sum / kept.clamp_min(torch.finfo(kept.dtype).tiny).unsqueeze(-1)
@@ -135,7 +139,7 @@ class AttentionalPooling(nn.Module):
         difference = (lost * (deleted_genes - mutant.unsqueeze(1))).sum(1)
         if moved is not None and moved_sum is not None:
             heavy_moved = torch.where(is_changed, weights[heavy], 0.0)
-            difference = difference + (moved_sum + heavy_moved @ genes[heavy])
+            difference = difference + (moved_sum + heavy_moved @ heavy_genes)
             difference = difference - (moved + heavy_moved.sum(1)).unsqueeze(-1) * mutant
         # The transform's bias is in z_w and in z_i.
         return PooledCell(self.transform(wild_type.unsqueeze(0)), product(difference, self.transform.weight))

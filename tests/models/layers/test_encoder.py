@@ -90,6 +90,6 @@ def test_all_networks_at_once_are_the_networks_one_by_one(
         return [cells.difference, cells.deleted, *(g for g in found if g is not None)]
 
     one_by_one = results()
-    monkeypatch.setattr(convolutions, "slabs", lambda networks: [(0, networks)])
+    monkeypatch.setattr(convolutions, "slabs", lambda networks: [networks])
     for found, expected in zip(results(), one_by_one, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)

@@ -121,8 +121,7 @@ def test_shares_of_networks(x: Tensor) -> None:
 
 
 @pytest.mark.parametrize("name", ["sum", "mean", "cross_attention", "pairwise_interaction"])
-@pytest.mark.parametrize("sizes", [[1, 1, 1], [2, 1]])
-def test_slabs_are_what_they_are_put_together(name: str, sizes: list[int]) -> None:
+def test_networks_one_by_one_are_all_at_once(name: str) -> None:
     aggregation = graph_aggregation(name, 3, WIDTH, heads=2, bottleneck=3)  # type: ignore[arg-type]
     x = torch.randn(3, GENES, WIDTH)
-    torch.testing.assert_close(aggregation(x.split(sizes)), aggregation([x]))
+    torch.testing.assert_close(aggregation(x.unbind()), aggregation([x]))

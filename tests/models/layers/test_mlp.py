@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gisearch.models.layers.mlp import NetworkLinear, NetworkNorm, joined, mlp, robust_init, slabs
+from gisearch.models.layers.mlp import NetworkLinear, NetworkNorm, are_alone, joined, mlp, robust_init, slabs
 
 
 @pytest.fixture(autouse=True)
@@ -27,25 +27,41 @@ def test_a_network_linear_is_one_linear_per_network() -> None:
 def test_a_network_linear_can_leave_its_bias_out() -> None:
     layer, x = NetworkLinear(3, 4, 5), torch.randn(3, 7, 4)
     nn.init.normal_(layer.bias)
-    torch.testing.assert_close(layer(x, bias=False), layer(x) - layer.bias)
-    torch.testing.assert_close(layer.of(1, x[1], bias=False), layer(x, bias=False)[1])
+    expected = layer(x) - layer.bias
+    (together,) = layer.each(alone=False, bias=False)
+    torch.testing.assert_close(together(x), expected)
+    alone = [one(part) for one, part in zip(layer.each(alone=True, bias=False), x, strict=True)]
+    torch.testing.assert_close(torch.stack(alone), expected)
+    torch.testing.assert_close(layer.of(1, x[1], bias=False), expected[1])
 
 
 @pytest.mark.parametrize("layer", [NetworkLinear(3, 8, 8), NetworkNorm(3, 8)])
-def test_a_slab_of_networks_gets_their_own_weights(layer: NetworkLinear | NetworkNorm) -> None:
+def test_networks_alone_get_their_own_weights_and_gradients(layer: NetworkLinear | NetworkNorm) -> None:
     for parameter in layer.parameters():
         nn.init.normal_(parameter)
-    x = torch.randn(3, 7, 8)
-    torch.testing.assert_close(joined([layer(x[:1]), layer(x[1:], 1)]), layer(x))
+    x, outputs = torch.randn(3, 7, 8), torch.randn(3, 7, 8)
+    parameters = list(layer.parameters())
+    together = layer(x)
+    alone = joined([one(part) for one, part in zip(layer.each(alone=True), x, strict=True)])
+    torch.testing.assert_close(alone, together)
+    torch.testing.assert_close(joined([layer.of(g, x[g]) for g in range(3)]), together)
+    for found, expected in zip(
+        torch.autograd.grad(alone, parameters, outputs),
+        torch.autograd.grad(together, parameters, outputs),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_networks_are_taken_one_by_one_on_a_processor_and_together_elsewhere() -> None:
     x = torch.randn(3, 7, 4)
     parts = slabs(x)
-    assert [(first, len(part)) for first, part in parts] == [(0, 1), (1, 1), (2, 1)]
-    assert torch.equal(joined([part for _, part in parts]), x)
+    assert [part.shape for part in parts] == [(7, 4)] * 3
+    assert are_alone(parts)
+    assert torch.equal(joined(parts), x)
     elsewhere = slabs(x.to("meta"))
-    assert [(first, len(part)) for first, part in elsewhere] == [(0, 3)]
+    assert [part.shape for part in elsewhere] == [(3, 7, 4)]
+    assert not are_alone(elsewhere)
 
 
 def test_a_network_norm_is_one_layer_norm_per_network() -> None:

@@ -34,7 +34,7 @@ class ExactEncoding(PerturbationEncoding):
     ) -> PerturbedCells:
         """Encode the wild type, then every genotype's changes to it."""
         planner = self._planner_of(encoder)
-        genes = encoder(monitor)
+        genes = encoder(monitor, keep=True)
 
         def difference(part: GenotypeBatch) -> Tensor:
             plan = planner.plan(part, len(encoder.layers))

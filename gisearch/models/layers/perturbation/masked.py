@@ -23,7 +23,7 @@ class MaskedEncoding(PerturbationEncoding):
         self, encoder: Encoder, pooling: AttentionalPooling, batch: GenotypeBatch, monitor: StageMonitor
     ) -> PerturbedCells:
         """Encode the wild type and a masked copy of it per genotype."""
-        wild = encoder(monitor)
+        wild = encoder(monitor, keep=True)
         num_genes = encoder.neighbours.num_genes
 
         def difference(part: GenotypeBatch) -> Tensor:
