@@ -54,7 +54,9 @@ def draw(
             panel.fill_between(seconds[known], low, high, color=colour, alpha=0.15, linewidth=0)
         for share, score in scores[data].items():
             panel.axhline(score, color="0.4", linewidth=0.8, linestyle=":")
-            panel.annotate(share, (end, score), ha="right", va="bottom", fontsize=8, color="0.3")
+            # Beside the panel, where no line runs through it.
+            at = {"xycoords": ("axes fraction", "data"), "ha": "left", "va": "center"}
+            panel.annotate(share, (1.01, score), fontsize=8, color="0.3", **at)
         panel.set(title=data, xlabel="processor seconds since the command", xlim=(0.0, end))
     panels[0][0].set_ylabel("best validation score so far")
     panels[0][-1].legend(loc="lower right", fontsize=8)

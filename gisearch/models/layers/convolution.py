@@ -102,6 +102,7 @@ class GIN(Convolution):
         for slab, first, *layers in zip(inputs, firsts, *rest, strict=True):
             y = first(slab)
             if keep:
+                # One tensor per network, whatever the slabs are.
                 state += each(y, alone=not alone)
             for layer in layers:
                 y = layer(activate(y))
