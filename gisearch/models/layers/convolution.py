@@ -85,10 +85,8 @@ class GIN(Convolution):
         super().__init__()
         self.eps = nn.Parameter(torch.zeros(num_networks, 1, 1))
         self.first = NetworkLinear(num_networks, width, width)
-        self.rest = nn.Sequential()
-        for _ in range(mlp_layers - 1):
-            self.rest.append(activation(act))
-            self.rest.append(NetworkLinear(num_networks, width, width))
+        rest = [NetworkLinear(num_networks, width, width) for _ in range(mlp_layers - 1)]
+        self.rest: Sequence[NetworkLinear] = nn.ModuleList(rest)  # type: ignore[assignment]
         self.activation, self.activation_in_place = activation(act), activation(act, in_place=True)
 
     def propagate(self, x: Tensor, neighbours: Neighbours, *, keep: bool = False) -> tuple[Slabs, State]:
@@ -97,7 +95,7 @@ class GIN(Convolution):
         alone = are_alone(inputs)
         firsts = self.first.each(alone=alone)
         activate = self.activation if keep else self.activation_in_place
-        rest = [layer.each(alone=alone) for layer in self.rest if isinstance(layer, NetworkLinear)]
+        rest = [layer.each(alone=alone) for layer in self.rest]
         outputs, state = list[Tensor](), list[Tensor]()
         for slab, first, *layers in zip(inputs, firsts, *rest, strict=True):
             y = first(slab)
@@ -116,7 +114,7 @@ class GIN(Convolution):
         own = (1 + self.eps[network]) * delta[: len(given.values)]
         y = rows.joint.sum(torch.cat([state[0][network], delta, own]))
         for layer in self.rest:
-            y = layer.of(network, y) if isinstance(layer, NetworkLinear) else layer(y)
+            y = layer.of(network, self.activation(y))
         return y
 
 
