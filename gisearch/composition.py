@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -140,7 +141,18 @@ def _explain(error: Exception, overrides: Sequence[str], nodes: Mapping[str, Any
 
 
 def _broken(override: str) -> str:
+    key, equals, value = override.partition("=")
+    if equals and re.fullmatch(r"\+{0,2}[\w.]+", key) and value and value[0] not in "[{(":
+        quoted = shlex.quote(f"{key}={quoted_value(value.strip(chr(39)))}")
+        return f"cannot read {override!r}: expected a value with quotes of its own, as in {quoted}."
     return f"cannot read {override!r}: expected key=value, such as model.hidden_dim=32 or data=demo."
+
+
+def quoted_value(text: str) -> str:
+    """Return text in Hydra's override syntax: it stays text, whatever it contains."""
+    # Backslashes count only before a quote, and at the end.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
+    return f"'{escaped}'"
 
 
 def _known_paths(wrong: str, overrides: Sequence[str], nodes: Mapping[str, Any], primary: str) -> list[str]:

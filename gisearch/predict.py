@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gisearch.command_line import run
+from gisearch.command_line import run, terminal
 from gisearch.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -181,12 +181,10 @@ def _candidates(arguments: argparse.Namespace, dataset: Dataset) -> Candidates:
 
 def _find(screen: Screen, workers: int | None) -> tuple[Screened, Screened]:
     """Score all candidates, on the cluster that RAY_ADDRESS names or here; tell how far it is."""
-    from rich.console import Console
-
     from gisearch.search.screening_progress import ScreeningProgress
     from gisearch.training.screening import decide, default_workers, screen_here
 
-    console, candidates = Console(stderr=True), screen.candidates
+    console, candidates = terminal(stderr=True), screen.candidates
     on_cluster, done = bool(os.environ.get("RAY_ADDRESS")), 0
     number = workers or default_workers()
     seconds = timedelta(seconds=round(candidates.total * screen.seconds_per_candidate()))

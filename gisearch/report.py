@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gisearch.command_line import run
+from gisearch.command_line import run, terminal
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
 
     from gisearch.answers.publication import publish
     from gisearch.search.conclusion import draw
-    from gisearch.search.presentation import print_effects, print_results, terminal
+    from gisearch.search.presentation import print_effects, print_results
 
     console = terminal()
     print_results(results, results.tracking, console, top=arguments.top)

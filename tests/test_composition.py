@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from gisearch.composition import MISSING, compose, defaults_of, group_options, parse_overrides
+from gisearch.composition import MISSING, compose, defaults_of, group_options, parse_overrides, quoted_value
 from gisearch.config import STRICT, build
 from gisearch.data.config import DataConfig, compose_data, data_nodes
 from gisearch.data.synthetic import DemoCellConfig
@@ -156,3 +156,19 @@ def test_overrides_as_values() -> None:
     for several in ("a=1,2", "a=range(1,3)"):
         with pytest.raises(ConfigError, match=r"several values; expected one, or a list in brackets\."):
             parse_overrides([several])
+
+
+@pytest.mark.parametrize(
+    "text", ["/x/run=3", "a b", "it's", "a\\b", "a\\'b", "a\\", "x[1]{", "1e3", "null", "$HOME"]
+)
+def test_text_in_quotes_stays_what_it_is(text: str) -> None:
+    assert parse_overrides([f"results.dir={quoted_value(text)}"]) == {"results.dir": text}
+
+
+def test_a_value_that_needs_quotes_is_shown_with_them() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_overrides(["results.dir=/x/run=3"])
+    assert str(caught.value) == (
+        "cannot read 'results.dir=/x/run=3': expected a value with quotes of its own, as in "
+        """'results.dir='"'"'/x/run=3'"'"''."""
+    )

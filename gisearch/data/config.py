@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
@@ -12,6 +14,7 @@ from gisearch.composition import compose, defaults_of
 from gisearch.config import STRICT, build
 from gisearch.data.splits import SplitConfig
 from gisearch.data.synthetic import DemoCellConfig
+from gisearch.files import LocalPath
 
 NetworkFormat: TypeAlias = Literal["edge_list", "string", "biogrid", "regulation"]
 GenotypeFormat: TypeAlias = Literal["genotype_table", "kuzmin2018", "kuzmin2020"]
@@ -46,7 +49,7 @@ class NetworkFile:
         organism: NCBI taxonomy identifier in BioGRID; S. cerevisiae S288C by default.
     """
 
-    path: str
+    path: LocalPath
     format: NetworkFormat = "edge_list"
     directed: bool | None = None
     columns: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
@@ -84,7 +87,7 @@ class GenotypeFile:
             default averaged for the Kuzmin tables, where alleles differ, and an error otherwise.
     """
 
-    path: str
+    path: LocalPath
     format: GenotypeFormat = "genotype_table"
     columns: Annotated[list[str], Field(min_length=1, max_length=3)] | None = None
     labels: dict[str, str] | None = None
@@ -154,7 +157,7 @@ class YeastData(CommonData):
     """
 
     source: Literal["yeast"] = "yeast"
-    root: Annotated[str, AfterValidator(_require_root)] = Field(default="", validate_default=True)
+    root: Annotated[LocalPath, AfterValidator(_require_root)] = Field(default="", validate_default=True)
     networks: Annotated[list[str], Field(min_length=1)] | None = None
     metabolism: bool = False
     target: str = "strong_negative"
@@ -177,11 +180,36 @@ class TablesData(CommonData):
     """
 
     source: Literal["tables"] = "tables"
-    genes: str | None = None
+    genes: LocalPath | None = None
     networks: dict[str, NetworkFile] = Field(default_factory=dict)
     genotypes: dict[str, GenotypeFile] = Field(default_factory=dict)
-    metabolism: str | None = None
+    metabolism: LocalPath | None = None
     isolated_genes: Literal["keep", "error"] = "keep"
+
+
+def started_in(config: DataConfig, folder: Path) -> DataConfig:
+    """Return the configuration with relative paths that lead nowhere here, but do from another folder, found.
+
+    Args:
+        config: the configuration.
+        folder: the working directory that its relative paths were written for.
+    """
+
+    def found(path: str) -> str:
+        there = folder / path
+        return str(there) if path and not Path(path).exists() and there.exists() else path
+
+    if isinstance(config, YeastData):
+        return replace(config, root=found(config.root))
+    if isinstance(config, TablesData):
+        return replace(
+            config,
+            genes=config.genes and found(config.genes),
+            networks={n: replace(file, path=found(file.path)) for n, file in config.networks.items()},
+            genotypes={n: replace(file, path=found(file.path)) for n, file in config.genotypes.items()},
+            metabolism=config.metabolism and found(config.metabolism),
+        )
+    return config
 
 
 DataConfig: TypeAlias = Annotated[DemoData | YeastData | TablesData, Field(discriminator="source")]

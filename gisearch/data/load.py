@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -53,28 +55,50 @@ def load_tables(
     Raises:
         DataError: a file is missing or wrong.
     """
-    from gisearch.data.sources.assemble import assemble, input_files
     from gisearch.data.sources.yeast_folder import yeast_tables
 
-    tables = yeast_tables(config) if isinstance(config, YeastData) else config
+    with _missing_explained(config):
+        return _load(yeast_tables(config) if isinstance(config, YeastData) else config, use_cache=use_cache)
+
+
+def _load(config: TablesData, *, use_cache: bool) -> tuple[CellGraph, Genotypes, LoadReport]:
+    from gisearch.data.sources.assemble import assemble, input_files
+
     key = None
     if use_cache:
         settings = {
             name: value
-            for name, value in to_plain(tables).items()
+            for name, value in to_plain(config).items()
             if name in ("genes", "networks", "genotypes", "metabolism")
         }
         try:
-            key = cache.cache_key(input_files(tables), settings)
+            key = cache.cache_key(input_files(config), settings)
         except OSError:
             key = None  # a file is missing: the reader says which
         known = cache.recall(key) if key else None
         if known:
             return known
-    loaded = assemble(tables)
+    loaded = assemble(config)
     if key:
         cache.store(key, *loaded)
     return loaded
+
+
+@contextmanager
+def _missing_explained(config: YeastData | TablesData) -> Iterator[None]:
+    """Have the error about a missing file say from which folder its relative path was followed."""
+    try:
+        yield
+    except DataError as error:
+        if isinstance(config, YeastData):
+            paths = [config.root]
+        else:
+            files = [*config.networks.values(), *config.genotypes.values()]
+            paths = [path for path in (config.genes, config.metabolism) if path]
+            paths += [file.path for file in files]
+        if all(Path(path).is_absolute() or Path(path).exists() for path in paths):
+            raise
+        raise DataError(f"{error} Relative paths start at {Path.cwd()}.") from None
 
 
 def _split(config: CommonData, genotypes: Genotypes) -> tuple[Split, Target, list[str]]:

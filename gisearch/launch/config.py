@@ -135,7 +135,9 @@ def compose_cluster(cls: type[C], overrides: Sequence[str]) -> C:
 
 def _kind_of(preset: str) -> str | None:
     """Return the kind of a preset: that of the defaults it begins with."""
-    values = yaml.safe_load((resource_folder("conf") / "cluster" / f"{preset}.yaml").read_text())
+    values = yaml.safe_load(
+        (resource_folder("conf") / "cluster" / f"{preset}.yaml").read_text(encoding="utf-8")
+    )
     for entry in values.get("defaults", []):
         if isinstance(entry, str) and entry.endswith("_defaults"):
             return entry.removesuffix("_defaults")

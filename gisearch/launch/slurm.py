@@ -86,7 +86,7 @@ class SlurmLauncher:
             )
         check_writable(Path(job.results))
         folder = launch_folder(job.name)
-        write_whole(folder / SPACE, job.space.read_text())
+        write_whole(folder / SPACE, job.space.read_text(encoding="utf-8"))
         write_whole(folder / SETUP, setup_text(self.cluster))
         write_whole(folder / SCRIPT, script_text(self.cluster))
         command = sbatch_command(self.cluster, job)
@@ -220,7 +220,7 @@ def _log(launch: Launch) -> Path:
 def _exit_code(launch: Launch) -> int | None:
     """Return the sweep's exit code; None where the job did not live to write it."""
     try:
-        return int((_job_folder(launch) / "exit_code").read_text())
+        return int((_job_folder(launch) / "exit_code").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 

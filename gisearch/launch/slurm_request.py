@@ -67,7 +67,7 @@ def check_writable(results: Path) -> None:
 
 def script_text(cluster: SlurmCluster) -> str:
     """Return the job's script."""
-    script = (resource_folder("clusters") / "slurm" / SCRIPT).read_text()
+    script = (resource_folder("clusters") / "slurm" / SCRIPT).read_text(encoding="utf-8")
     # No option of sbatch takes it back.
     return script if cluster.exclusive else script.replace(_EXCLUSIVE, "")
 

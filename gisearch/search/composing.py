@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gisearch.composition import compose, defaults_of
+from gisearch.composition import compose, defaults_of, quoted_value
 from gisearch.config import build
 from gisearch.data.config import data_nodes
 from gisearch.models.registry import MODELS
@@ -58,8 +58,7 @@ def compose_experiment(overrides: Sequence[str]) -> tuple[ExperimentConfig, Swee
 def hydra_value(value: Any) -> str:
     """Return a plain value in Hydra's override syntax."""
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return f"'{escaped}'"
+        return quoted_value(value)
     if isinstance(value, list):
         return f"[{','.join(map(hydra_value, value))}]"
     if isinstance(value, Mapping):

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from gisearch.config import STRICT
 from gisearch.data.config import DataConfig
+from gisearch.files import LocalPath
 from gisearch.models.registry import ModelConfig
 from gisearch.tracking.config import TrackingConfig
 from gisearch.training.config import ExperimentConfig, OptimizerConfig, TrainerConfig
@@ -86,7 +87,7 @@ class ResultsConfig:
         report: write the report, one HTML page, when a sweep ends.
     """
 
-    dir: str = "results"
+    dir: LocalPath = "results"
     report: bool = True
 
 

@@ -32,7 +32,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         ConfigError: the folder holds no sweep.
     """
     try:
-        facts = yaml.safe_load((folder / SWEEP_FILE).read_text())
+        facts = yaml.safe_load((folder / SWEEP_FILE).read_text(encoding="utf-8"))
     except OSError:
         raise ConfigError(f"{folder} holds no sweep: it has no {SWEEP_FILE}.") from None
     except (yaml.YAMLError, UnicodeDecodeError):
@@ -50,7 +50,7 @@ def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
 def read_runs(folder: Path) -> dict[str, Any]:
     """Return a sweep's MLflow runs: ``parent``, ``children`` by trial number, the registered ``model``."""
     try:
-        runs = json.loads((folder / RUNS_FILE).read_text())
+        runs = json.loads((folder / RUNS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         runs = {}
     return {"parent": runs.get("parent"), "model": runs.get("model"), "children": runs.get("children") or {}}
@@ -94,7 +94,11 @@ def find_results(name: str, results_dir: str) -> Path:
         ConfigError: there is none; the message gives the nearest name.
     """
     root = Path(results_dir)
-    for path in (root / name, Path(name)):
+    given = Path(name).expanduser() if name.startswith("~/") else Path(name)
+    for path in (root / given, given):
+        # `.` and `..` are no names in the results folder, and none to call anything after.
+        if given.name in ("", ".."):
+            path = given.resolve()
         if path.is_dir():
             return path
     known = sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []

@@ -29,7 +29,7 @@ def locked(folder: Path) -> Iterator[None]:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                holder = path.read_text().strip() or "another process"
+                holder = path.read_text(encoding="utf-8").strip() or "another process"
                 raise ConfigError(
                     f"{folder} is being run by {holder}; expected a sweep that nobody runs."
                 ) from None

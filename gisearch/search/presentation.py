@@ -12,7 +12,9 @@ import yaml
 from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
+from rich.text import Text
 
+from gisearch.command_line import pasteable
 from gisearch.config import to_plain
 from gisearch.search.cluster import WorkerNeeds
 from gisearch.search.config import SearchConfig
@@ -26,12 +28,6 @@ from gisearch.tracking.config import TrackingConfig, resolve_uri
 from gisearch.tracking.redact import redact_text
 from gisearch.tracking.ui import ui_command
 from gisearch.training.config import CONFIG_FILE
-
-
-def terminal() -> Console:
-    """Return the console; a file or pipe gets lines of a legible width."""
-    console = Console()
-    return console if console.is_terminal else Console(width=120)
 
 
 def print_plan(plan: SweepPlan, console: Console) -> None:
@@ -69,7 +65,7 @@ def print_plan(plan: SweepPlan, console: Console) -> None:
         "tracking": uri,
     }
     for key, value in facts.items():
-        console.print(f"[bold]{key:20}[/bold] {value}", highlight=False, soft_wrap=True)
+        console.print(Text.assemble((f"{key:20}", "bold"), f" {value}"), highlight=False, soft_wrap=True)
     for note in plan.notes:
         console.print(f"note: {note}", style="dim", highlight=False)
     console.print("\nEverything that is not searched:")
@@ -141,9 +137,9 @@ def print_results(results: SweepResults, tracking: TrackingConfig, console: Cons
     if results.front and front.is_dir():
         lines.append(f"Saved: {front}/<trial>.yaml, the Pareto front's configurations")
     if config.is_file():
-        lines.append(f"Train it again: python -m gisearch.train --config {config}")
-    lines.append(f"Report: python -m gisearch.report {results.handle}")
-    lines.append(f"Confirm: python -m gisearch.confirm {results.handle}")
+        lines.append(f"Train it again: {pasteable('train', '--config', config)}")
+    lines.append(f"Report: {pasteable('report', results.handle)}")
+    lines.append(f"Confirm: {pasteable('confirm', results.handle)}")
     if tracking.enabled:
         if model := read_runs(results.folder)["model"]:
             lines.append(f'Load it in Python: mlflow.pyfunc.load_model("{model}")')
@@ -182,10 +178,9 @@ def print_effects(results: SweepResults, console: Console) -> None:
     )
 
 
-def resume_hint(results: SweepResults, results_dir: str) -> str:
+def resume_hint(results: SweepResults) -> str:
     """Return how to continue an interrupted sweep."""
-    where = "" if results_dir == "results" else f" results.dir={results_dir}"
-    return f"Interrupted; continue with: python -m gisearch.sweep --resume {results.name}{where}"
+    return f"Interrupted; continue with: {pasteable('sweep', '--resume', results.handle)}"
 
 
 def leaderboard(results: SweepResults, top: int, width: int) -> list[Table]:

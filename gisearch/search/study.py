@@ -62,6 +62,8 @@ class Journal(JournalFileBackend):
 def open_study(folder: Path, name: str, objective: Objective) -> optuna.Study:
     """Open or create the study of the sweep in ``folder``, of which this process is the only writer.
 
+    The study that the journal holds is the sweep's, whatever it or the folder is called by now.
+
     A journal file: one appended line per change, an order of magnitude faster than a database, and readable
     by other processes and by optuna-dashboard while the sweep runs.
 
@@ -73,8 +75,10 @@ def open_study(folder: Path, name: str, objective: Objective) -> optuna.Study:
     journal = Journal(folder / STUDY_FILE)
     journal.mend()
     directions = directions_of(objective)
+    storage = JournalStorage(journal)
+    known = optuna.get_all_study_names(storage)
     study = optuna.create_study(
-        storage=JournalStorage(journal), study_name=name, directions=directions, load_if_exists=True
+        storage=storage, study_name=[*known, name][0], directions=directions, load_if_exists=True
     )
     keep_objectives(study, objective)
     return study

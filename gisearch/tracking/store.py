@@ -95,7 +95,7 @@ def open_store(config: TrackingConfig) -> Store | None:
         return None
     check_address(config)
     uri = resolve_uri(config)
-    database = _file(uri)
+    database = sqlite_path(uri)
     with _short_requests(config.timeout):
         # Now: that takes seconds on a cold disk, which are not the store's.
         quiet_mlflow()
@@ -120,7 +120,7 @@ def check_address(config: TrackingConfig) -> None:
     if not config.enabled:
         return
     uri = resolve_uri(config)
-    database = _file(uri)
+    database = sqlite_path(uri)
     if database is not None:
         check_sqlite(database)
     elif "://" not in uri and uri != "databricks":
@@ -132,12 +132,7 @@ def check_address(config: TrackingConfig) -> None:
 
 def is_file(config: TrackingConfig) -> bool:
     """Return whether the store is an SQLite file, or none: opening it waits for no other machine."""
-    return not config.enabled or _file(resolve_uri(config)) is not None
-
-
-def _file(uri: str) -> Path | None:
-    database = sqlite_path(uri)
-    return None if database is None else Path(str(database).partition("?")[0])
+    return not config.enabled or sqlite_path(resolve_uri(config)) is not None
 
 
 def quiet_mlflow() -> None:

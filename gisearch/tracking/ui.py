@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from gisearch.tracking.config import SQLITE, TrackingConfig, is_server, resolve_uri, sqlite_path
+from gisearch.tracking.config import TrackingConfig, is_server, resolve_uri, sqlite_path, sqlite_uri
 from gisearch.tracking.redact import redact_text
 
 
@@ -23,7 +23,7 @@ def ui_command(config: TrackingConfig) -> str:
     if is_server(uri):
         return redact_text(uri)
     path = sqlite_path(uri)
-    shown = redact_text(uri) if path is None else f"{SQLITE}{_relative(path)}"
+    shown = redact_text(uri) if path is None else sqlite_uri(_relative(path))
     return f"{shlex.quote(_mlflow())} ui --backend-store-uri {shlex.quote(shown)}"
 
 

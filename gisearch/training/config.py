@@ -153,7 +153,7 @@ def load_config(path: Path) -> ExperimentConfig:
         ConfigError: the file is missing, no YAML mapping, or no valid configuration.
     """
     try:
-        values: Any = yaml.safe_load(path.read_text())
+        values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"no configuration file at {path}.") from None
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,6 +54,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 class TestResults:
+    def test_a_folder_by_another_name_is_the_same_sweep(self, folder: Path) -> None:
+        moved = folder.rename(folder.with_name("moved"))
+        assert len(open_study(moved, "moved", Objective("val/pearson", "max")).get_trials()) == 6
+        (link := folder.with_name("link")).symlink_to(moved)
+        assert len(open_study(link, link.name, Objective("val/pearson", "max")).get_trials()) == 6
+        results = load_results(moved)
+        assert len(results.rows) == 6
+        assert results.handle == str(moved)
+
     def test_rows_are_sorted(self, folder: Path) -> None:
         results = load_results(folder)
         assert [(r.trial_id, r.value, r.status) for r in results.rows] == [
@@ -126,6 +136,10 @@ class TestResults:
             ConfigError, match=r"no results called 'stud' in .* \(it has: study\)\. Did you mean 'study'\?$"
         ):
             find_results("stud", root)
+        monkeypatch.chdir(folder)
+        assert find_results(".", root) == find_results(".", str(folder)) == folder
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert find_results("~/results/study", "nowhere") == folder
         assert [numbered_folder(root, "new").name for _ in range(3)] == ["new", "new-2", "new-3"]
         (tmp_path / "file").write_text("")
         with pytest.raises(ConfigError, match=r"^results.dir: cannot write to .*/file/x: Not a directory\.$"):
@@ -266,8 +280,5 @@ class TestPresentation:
 
     def test_how_to_resume(self) -> None:
         results = rows_of([])
-        assert (
-            resume_hint(results, "results")
-            == "Interrupted; continue with: python -m gisearch.sweep --resume s"
-        )
-        assert resume_hint(results, "/x").endswith("--resume s results.dir=/x")
+        assert resume_hint(results) == "Interrupted; continue with: python -m gisearch.sweep --resume s"
+        assert resume_hint(replace(results, folder=Path("/x y/s"))).endswith("--resume '/x y/s'")
