@@ -297,3 +297,21 @@ def test_an_unreadable_file(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"^cannot read .*x\.yaml: "):
         read_yaml(path)
+
+
+def test_a_baseline_on_a_step_is_the_step(plan: Planner) -> None:
+    made = plan(
+        """
+base: [model=dango_gi, data=demo_tiny]
+space:
+  model.encoder.dropout: {float: [0.1, 0.5], step: 0.1}
+  optimizer.lr: {choice: [0.001, 0.01], when: {model.encoder.dropout: 0.3}}
+baselines:
+  - {model.encoder.dropout: 0.30000000000000004, optimizer.lr: 0.01}
+search: {exhaustive: true}
+"""
+    )
+    assert made.baselines == ({"model.encoder.dropout": 0.3, "optimizer.lr": 0.01},)
+    listed = list(made.space.enumerate())
+    assert len(listed) == 6
+    assert made.baselines[0] in listed
