@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
+from gisearch.config import is_text
 from gisearch.errors import ConfigError, nearest_name
 from gisearch.resources import resource_folder
 
@@ -28,6 +29,28 @@ def defaults_of(cls: type) -> dict[str, Any]:
             value = dataclasses.asdict(value)
         values[name] = value
     return values
+
+
+def text_kept(overrides: Sequence[str], cls: Any, section: str = "") -> list[str]:
+    """Return overrides in which what is given to a key of text is text: ``name=4711`` is no number.
+
+    Args:
+        overrides: Hydra overrides.
+        cls: the configuration class, or union of classes, that knows its keys.
+        section: where in the whole configuration it stands.
+    """
+    kept = []
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        path = key.lstrip("+").removeprefix(f"{section}." if section else "")
+        if equals and _LOOKS_LIKE_NO_TEXT.fullmatch(value) and is_text(cls, path):
+            override = f"{key}={quoted_value(value)}"
+        kept.append(override)
+    return kept
+
+
+# What Hydra takes for a number or a truth value.
+_LOOKS_LIKE_NO_TEXT = re.compile(r"[-+]?[0-9._]+(e[-+]?[0-9_]+)?|[-+]?(inf|nan)|true|false", re.IGNORECASE)
 
 
 def compose(

@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gisearch.config import flatten
 from gisearch.data.dataset import Dataset
 from gisearch.data.load import load_dataset
@@ -23,6 +21,7 @@ from gisearch.search.plan import SweepPlan, plan_sweep
 from gisearch.search.results import SweepResults, TrialRow, load_results
 from gisearch.search.space import Assignment, canonical
 from gisearch.search.space_file import SEED, SpaceFile
+from gisearch.yaml_text import dump
 
 _SECTIONS = ("search.", "tracking.")
 # What makes a comparison of a sweep; the rest of `search` is how it runs.
@@ -151,7 +150,7 @@ class Source:
         # The last value of a key counts, at the place of the first.
         overrides = list({_key(o): o for o in overrides}.values())
         path = folder / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        path.write_text(dump(document), encoding="utf-8")
         return found_again(plan_sweep(path, overrides), self.results.facts)
 
     def params_of(self, row: TrialRow) -> Assignment:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from gisearch.composition import compose, defaults_of
+from gisearch.composition import compose, defaults_of, text_kept
 from gisearch.config import STRICT, build
 from gisearch.data.splits import SplitConfig
 from gisearch.data.synthetic import DemoCellConfig
@@ -228,7 +228,9 @@ def compose_data(overrides: Sequence[str]) -> DataConfig:
     Raises:
         ConfigError: an unknown source or key, or a value outside its limits.
     """
-    values = compose(overrides, data_nodes(), {"defaults": [{"data": "demo"}, "_self_"]})
     adapter: Any = DataConfig
+    values = compose(
+        text_kept(overrides, adapter, "data"), data_nodes(), {"defaults": [{"data": "demo"}, "_self_"]}
+    )
     config: DataConfig = build(adapter, values["data"], "data")
     return config

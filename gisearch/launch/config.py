@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from gisearch.composition import compose, defaults_of, group_options
+from gisearch.composition import compose, defaults_of, group_options, text_kept
 from gisearch.config import STRICT, build
 from gisearch.errors import ConfigError, nearest_name
 from gisearch.resources import resource_folder
@@ -129,7 +129,7 @@ def compose_cluster(cls: type[C], overrides: Sequence[str]) -> C:
             )
     nodes = {f"cluster/{kind}_defaults": defaults_of(cls)}
     primary: dict[str, Any] = {"defaults": [{"cluster": _PRESETS[cls]}, "_self_"]}
-    values = compose(list(overrides), nodes, primary)
+    values = compose(text_kept(overrides, cls, "cluster"), nodes, primary)
     return build(cls, values["cluster"], "cluster")
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gisearch.composition import compose, defaults_of, quoted_value
+from gisearch.composition import compose, defaults_of, quoted_value, text_kept
 from gisearch.config import build
 from gisearch.data.config import data_nodes
 from gisearch.models.registry import MODELS
@@ -42,7 +42,7 @@ def compose_sweep(overrides: Sequence[str]) -> dict[str, Any]:
     """
     # A model's name without its keys is no model: model.name=dango means model=dango.
     choices = [f"model={o.partition('=')[2]}" if o.startswith("model.name=") else o for o in overrides]
-    return compose(choices, configuration_nodes(), "config")
+    return compose(text_kept(choices, SweepConfig), configuration_nodes(), "config")
 
 
 def compose_experiment(overrides: Sequence[str]) -> tuple[ExperimentConfig, SweepConfig]:

@@ -7,8 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gisearch.data.dataset import Dataset
 from gisearch.errors import DiskFullError, GisearchError, disk_full
 from gisearch.search.figures import draw_figures
@@ -20,6 +18,7 @@ from gisearch.tracking.description import BestTrial, SweepQuestion, describe, de
 from gisearch.tracking.mlflow_tracker import SweepTracker
 from gisearch.training.checkpoint import BEST
 from gisearch.training.config import CONFIG_FILE
+from gisearch.yaml_text import dump
 
 LEADERBOARD = "leaderboard.csv"
 PREDICTIONS = "predictions.csv"
@@ -148,7 +147,7 @@ def save_best(results: SweepResults, dataset: Dataset) -> dict[str, Path]:
     target = results.folder / BEST_FOLDER
     target.mkdir(exist_ok=True)
     # Not the trial's file: a member of a population may have been replaced since its best epoch.
-    text = yaml.safe_dump(results.config_of(best), sort_keys=False)
+    text = dump(results.config_of(best))
     (target / CONFIG_FILE).write_text(text, encoding="utf-8")
     if (source / BEST).exists():
         shutil.copyfile(source / BEST, target / BEST)

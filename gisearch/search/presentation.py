@@ -60,6 +60,7 @@ def print_plan(plan: SweepPlan, console: Console) -> None:
         "early stopping": scheduler,
         **_population(search),
         "resources per trial": resources,
+        "limits": ", ".join(_limits(search)),
         "trials at a time": str(search.concurrency or "as many as the resources allow"),
         "results": str(Path(plan.config.results.dir) / plan.config.name),
         "tracking": uri,
@@ -72,6 +73,22 @@ def print_plan(plan: SweepPlan, console: Console) -> None:
     for text in _unsearched(plan):
         console.print(Syntax(text, "yaml", background_color="default") if console.is_terminal else text)
     console.print("dry run: nothing was started.", highlight=False)
+
+
+def _limits(search: SearchConfig) -> Iterator[str]:
+    """Yield every limit in words: what was written as one thing and read as another shows here."""
+    for limit, words in (
+        (search.hours, "the sweep {:g} hours"),
+        (search.gpu_hours, "the sweep {:g} GPU-hours"),
+        (search.trial_minutes, "a trial {:g} minutes"),
+        (search.stall_minutes, "{:g} minutes without an epoch"),
+        (search.grace_seconds, "{:g} seconds to leave"),
+        (search.max_retries, "{:g} retries of a trial"),
+        (search.max_preemptions, "{:g} lost machines of a trial"),
+        (search.keep_checkpoints, "checkpoints of {:g} trials"),
+    ):
+        if limit is not None:
+            yield words.format(limit)
 
 
 def _population(search: SearchConfig) -> dict[str, str]:

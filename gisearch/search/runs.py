@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gisearch.composition import parse_overrides
+from gisearch.composition import parse_overrides, text_kept
 from gisearch.config import assign, build, flatten, to_plain
 from gisearch.errors import ConfigError, nearest_name
 from gisearch.search.composing import compose_experiment
@@ -35,7 +35,8 @@ def resolve_experiment(
     about_run = [o for o in overrides if o.startswith(_RUN_KEYS)]
     _, sweep = compose_experiment(["name=train", *about_run])
     config = load_config(Path(config_file))
-    changes = parse_overrides([o for o in overrides if o not in about_run])
+    rest = [o for o in overrides if o not in about_run]
+    changes = parse_overrides(text_kept(rest, ExperimentConfig))
     known = flatten(to_plain(config))
     for path in changes:
         if path not in known:
