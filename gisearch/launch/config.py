@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 from gisearch.composition import compose, defaults_of, group_options, text_kept
 from gisearch.config import STRICT, build
 from gisearch.errors import ConfigError, nearest_name
-from gisearch.resources import resource_folder
+from gisearch.resources import preset_file, resource_folder
 
 Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[int, Field(ge=0)]
@@ -135,9 +135,12 @@ def compose_cluster(cls: type[C], overrides: Sequence[str]) -> C:
 
 def _kind_of(preset: str) -> str | None:
     """Return the kind of a preset: that of the defaults it begins with."""
-    values = yaml.safe_load(
-        (resource_folder("conf") / "cluster" / f"{preset}.yaml").read_text(encoding="utf-8")
-    )
+    try:
+        values = yaml.safe_load(preset_file("cluster", preset).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+    if not isinstance(values, dict):
+        return None
     for entry in values.get("defaults", []):
         if isinstance(entry, str) and entry.endswith("_defaults"):
             return entry.removesuffix("_defaults")
