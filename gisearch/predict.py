@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gisearch.command_line import run, terminal
 from gisearch.errors import ConfigError
+from gisearch.files import output_path
 
 if TYPE_CHECKING:
     from gisearch.data.candidates import Candidates
@@ -66,6 +67,8 @@ def main(argv: Sequence[str]) -> int:
     """
     arguments = parser().parse_args(list(argv))
     _check(arguments)
+    if arguments.output is not None:
+        arguments.output = output_path(arguments.output, "--output")
     return _score(arguments) if arguments.genotypes is not None else _screen(arguments)
 
 

@@ -6,9 +6,9 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from gisearch.command_line import run, terminal
+from gisearch.files import output_path
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,6 +44,7 @@ def main(argv: Sequence[str]) -> int:
     from gisearch.search.folders import find_results
     from gisearch.search.results import load_results
 
+    output = output_path(arguments.output, "--output", new_folder=True) if arguments.output else None
     results = load_results(find_results(arguments.name, arguments.results_dir))
     if arguments.json:
         print(json.dumps(results.as_json(), indent=2))
@@ -62,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
         for path in drawn.values():
             console.print(f"  {path}", highlight=False, soft_wrap=True)
     console.print()
-    publish(results, console, Path(arguments.output) if arguments.output else None)
+    publish(results, console, output)
     return 0
 
 

@@ -7,8 +7,9 @@ import gzip
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from gisearch.data.gene_names import GeneNames
 from gisearch.data.genotypes import MAX_DELETIONS
 from gisearch.errors import DataError, nearest_name
+from gisearch.files import whole_file
 
 GENE_COLUMNS = tuple(f"gene{i}" for i in range(1, MAX_DELETIONS + 1))
 SCORE_COLUMNS = ("score", "std")
@@ -142,13 +144,11 @@ def open_scores(path: Path | None) -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         return
-    temporary = path.with_name(f".{path.name}.partial")
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
+        with whole_file(path) as binary:
+            file = TextIOWrapper(binary, encoding="utf-8", newline="", write_through=True)
             yield file
-        temporary.replace(path)
+            # It is closed, and appears, where it was opened.
+            file.detach()
     except OSError as error:
         raise DataError(f"cannot write the scores to {path}: {error.strerror}.") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
