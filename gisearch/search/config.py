@@ -16,6 +16,8 @@ from gisearch.tracking.config import TrackingConfig
 from gisearch.training.config import ExperimentConfig, OptimizerConfig, TrainerConfig
 from gisearch.training.objective import ObjectiveConfig
 
+_SMALLEST_SHARE = 1e-4
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SearchConfig:
@@ -76,6 +78,20 @@ class SearchConfig:
     max_retries: int = Field(default=2, ge=0)
     max_preemptions: int = Field(default=100, ge=0)
     keep_checkpoints: int = Field(default=5, ge=1)
+
+    def __post_init__(self) -> None:
+        cpus, gpus = self.cpus_per_worker, self.gpus_per_worker
+        if gpus > 1 and gpus != int(gpus):
+            raise ValueError(
+                f"gpus_per_worker: more than one GPU must be whole ones; expected {math.floor(gpus)} or "
+                f"{math.ceil(gpus)}, or a fraction below 1; got {gpus:g}."
+            )
+        for key, number in (("cpus_per_worker", cpus), ("gpus_per_worker", gpus)):
+            if abs(number / _SMALLEST_SHARE - round(number / _SMALLEST_SHARE)) > 1e-6:
+                raise ValueError(
+                    f"{key}: Ray divides nothing finer than into {_SMALLEST_SHARE:g}; expected a multiple of "
+                    f"it, got {number:g}."
+                )
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -25,6 +25,7 @@ from gisearch.search.ledger import Ledger
 from gisearch.search.lock import locked
 from gisearch.search.plan import SweepPlan
 from gisearch.search.progress import ProgressView
+from gisearch.search.ray_start import check_ray
 from gisearch.search.recorder import Recorder, start_tracking, sweep_question
 from gisearch.search.results import (
     SweepResults,
@@ -78,6 +79,7 @@ def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) 
     _check_against(plan, dataset)
     check_space(plan, dataset, folder)
     check_address(tracking)
+    check_ray()
     if folder is not None:
         # Said before the store is asked, which whoever runs it may be writing to.
         with locked(folder):
