@@ -34,7 +34,7 @@ def check_ray() -> None:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise ConfigError(
-            f"Ray cannot start: {existing} cannot be written, for it is another user's or read-only; set "
+            f"Ray cannot start: {existing} cannot be written, for it is another user's or read-only; set"
             " RAY_TMPDIR to a folder of your own, such as /tmp/ray-$USER."
         )
     if len(os.fsencode(folder)) + _SOCKET > _LONGEST:

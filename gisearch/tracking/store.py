@@ -13,7 +13,7 @@ from typing import Any
 
 from gisearch.errors import TrackingError
 from gisearch.tracking.config import TrackingConfig, is_server, resolve_uri, sqlite_path
-from gisearch.tracking.new_database import made_at_once
+from gisearch.tracking.new_database import alone_with, made_at_once
 from gisearch.tracking.redact import redact_text
 from gisearch.tracking.store_check import check_sqlite, explain, probe_network_database, within
 
@@ -154,7 +154,7 @@ def _connect(uri: str, experiment: str, database: Path | None) -> Store:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    with made_at_once(database):
+    with alone_with(database), made_at_once(database):
         client = MlflowClient(tracking_uri=uri)
     found = client.get_experiment_by_name(experiment)
     if found is None:
