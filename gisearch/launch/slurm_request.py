@@ -80,6 +80,16 @@ def setup_text(cluster: SlurmCluster) -> str:
     return "\n".join([*cluster.setup, f'export PATH={shlex.quote(str(folder))}:"$PATH"', ""])
 
 
+def inherited() -> list[str]:
+    """Return the variables of the allocation that this process runs in; none outside of one.
+
+    ``sbatch`` would hand them on, and in the new job they would contradict its own request.
+    """
+    if not any(os.environ.get(name) for name in ("SLURM_JOB_ID", "SLURM_JOBID")):
+        return []
+    return sorted(name for name in os.environ if name.startswith("SLURM_") and name != "SLURM_CONF")
+
+
 def sbatch_command(cluster: SlurmCluster, job: SweepJob) -> list[str]:
     """Return the command that submits a sweep from the working directory."""
     folder = launch_folder(job.name)
@@ -101,6 +111,7 @@ def sbatch_command(cluster: SlurmCluster, job: SweepJob) -> list[str]:
     }
     return [
         "env",
+        *(part for name in inherited() for part in ("-u", name)),
         f"GISEARCH_SETUP={(folder / SETUP).absolute()}",
         f"GISEARCH_FOLDER={folder.absolute()}",
         f"GISEARCH_MAX_REQUEUES={cluster.max_requeues}",
