@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 
@@ -57,13 +58,22 @@ def main(argv: Sequence[str]) -> int:
     console = terminal()
     print_results(results, results.tracking, console, top=arguments.top)
     print_effects(results, console)
-    drawn = draw(results)
+    writable = os.access(results.folder, os.W_OK)
+    drawn = draw(results) if writable else {}
     if drawn:
         console.print("\nFigures:", highlight=False)
         for path in drawn.values():
             console.print(f"  {path}", highlight=False, soft_wrap=True)
     console.print()
-    publish(results, console, output)
+    if writable or output is not None:
+        publish(results, console, output)
+    else:
+        console.print(
+            f"No page was written: {results.folder} is read-only here; --output FILE writes it elsewhere.",
+            style="yellow",
+            highlight=False,
+            soft_wrap=True,
+        )
     return 0
 
 

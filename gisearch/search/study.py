@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
 from gisearch.errors import ConfigError, disk_full
@@ -17,6 +17,20 @@ from gisearch.search.pareto import directions_of, keep_objectives
 from gisearch.training.objective import Objective
 
 STUDY_FILE = "study.journal"
+
+
+class _OnlyWriter(JournalFileOpenLock):
+    """No lock: the process that holds the sweep's folder is the only one that writes.
+
+    Optuna's own are links or files beside the journal, which some file systems lack and killed processes leave.
+    """
+
+    def acquire(self) -> bool:
+        """Go ahead."""
+        return True
+
+    def release(self) -> None:
+        """There is nothing to release."""
 
 
 class Journal(JournalFileBackend):
@@ -30,9 +44,8 @@ class Journal(JournalFileBackend):
     """
 
     def __init__(self, path: Path) -> None:
-        # Absolute: Optuna's lock is a link to the file, whose age it reads through that link.
         self.path = path.absolute()
-        super().__init__(str(self.path))
+        super().__init__(str(self.path), lock_obj=_OnlyWriter(str(self.path)))
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append lines, all or none.
@@ -51,7 +64,7 @@ class Journal(JournalFileBackend):
 
     def mend(self) -> None:
         """Take back what a process left that was killed while it wrote; nobody else may be writing."""
-        # Optuna would wait for its lock for half a minute.
+        # Of an earlier version, or of another program that wrote to the journal.
         with suppress(FileNotFoundError):
             self.path.with_name(f"{self.path.name}.lock").unlink()
         whole = _whole_lines(self.path)
