@@ -19,8 +19,8 @@ _LOCK_FILE, _HELD_FILE = "lock", "lock.held"
 def locked(folder: Path) -> Iterator[None]:
     """Hold the sweep's folder; a process that dies lets go of it.
 
-    A file system without locks (some network ones, FUSE) has a file instead, which says who made it. One that a
-    dead process of this machine left does not count; of another machine nobody here can tell.
+    A file system without locks (some network ones, FUSE) has a file instead, which says who made it. One that
+    a dead process of this machine left does not count; of another machine nobody here can tell.
 
     Raises:
         ConfigError: another process holds it, and the message says which; or the folder cannot be written.

@@ -22,7 +22,7 @@ STUDY_FILE = "study.journal"
 class _OnlyWriter(JournalFileOpenLock):
     """No lock: the process that holds the sweep's folder is the only one that writes.
 
-    Optuna's own are links or files beside the journal, which some file systems lack and killed processes leave.
+    Optuna's are links or files beside the journal: some file systems lack them, killed processes leave them.
     """
 
     def acquire(self) -> bool:

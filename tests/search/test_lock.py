@@ -121,7 +121,7 @@ class TestWithoutLocks:
         with locked(tmp_path):
             assert str(os.getpid()) in held.read_text()
         held.write_text(f"process {ended.pid} on elsewhere\n")
-        with pytest.raises(ConfigError, match="is being run by process .* on elsewhere"), locked(tmp_path):
+        with pytest.raises(ConfigError, match=r"is being run by process .* on elsewhere"), locked(tmp_path):
             pass
 
 
