@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 from gisearch.errors import GisearchError
+from gisearch.home import do_without_home
 from gisearch.proxies import speak_directly_here
 
 _FILE_WIDTH = 120
@@ -45,6 +46,7 @@ def run(main: Main, argv: Sequence[str] | None = None) -> int:
         0 or what ``main`` returned; 2 for an error of the user's input, printed as one sentence;
         130 after Ctrl-C; 1 where the reader of a pipe went away.
     """
+    do_without_home()
     speak_directly_here()
     for stream in (sys.stdout, sys.stderr):
         # A locale that lacks a sign must not end a sweep that wants to show it.
