@@ -17,7 +17,13 @@ from gisearch.errors import ConfigError
 from gisearch.processors import allowed_processors
 from gisearch.proxies import speak_directly_here
 from gisearch.search.config import SearchConfig
-from gisearch.search.ray_start import check_ray, processes_apart, start_explained, token_without_home
+from gisearch.search.ray_start import (
+    check_ray,
+    processes_apart,
+    removed_at_a_clean_end,
+    start_explained,
+    token_without_home,
+)
 
 # Ray reads these when it is imported or started; what a user set wins.
 _ENVIRONMENT = {
@@ -116,7 +122,7 @@ def ray_session(*, state_api: bool = False, ahead: Sequence[str] = ()) -> Iterat
                 with start_explained():
                     ray.init(address=address, **_QUIET)
             else:
-                _start_here(state_api=state_api, ahead=ahead)
+                stack.push(removed_at_a_clean_end(_start_here(state_api=state_api, ahead=ahead)))
                 if ahead:
                     stack.enter_context(_tune_takes_any_worker())
             stack.callback(ray.shutdown)
@@ -126,7 +132,8 @@ def ray_session(*, state_api: bool = False, ahead: Sequence[str] = ()) -> Iterat
         yield [*present, *_nodes_to_come(present)]
 
 
-def _start_here(*, state_api: bool, ahead: Sequence[str]) -> None:
+def _start_here(*, state_api: bool, ahead: Sequence[str]) -> Path:
+    """Start Ray; returns the folder of its session: sockets and logs."""
     import ray
 
     # Ray starts a worker per processor when a driver joins, and ends those that were idle for a second once
@@ -135,7 +142,7 @@ def _start_here(*, state_api: bool, ahead: Sequence[str]) -> None:
     # Without an address Ray would join whatever cluster it finds running on this machine.
     token_without_home()
     with start_explained(), _loopback(), _without_helpers(dashboard=state_api), processes_apart():
-        ray.init(
+        context = ray.init(
             "local",
             num_cpus=allowed_processors(),
             include_dashboard=state_api,
@@ -146,6 +153,7 @@ def _start_here(*, state_api: bool, ahead: Sequence[str]) -> None:
     # Ray (2.60) makes a token that every user of this machine may read.
     with suppress(OSError, RuntimeError):
         (Path.home() / ".ray" / "auth_token").chmod(0o600)
+    return Path(context.address_info["session_dir"])
 
 
 @contextmanager

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
@@ -72,6 +73,24 @@ def start_explained() -> Iterator[None]:
             "(RAY_TMPDIR sets another), and limits of memory (ulimit -v) or processes (ulimit -u) "
             "must leave it room."
         ) from None
+
+
+def removed_at_a_clean_end(session: Path) -> Callable[..., None]:
+    """Return what removes a session's folder, in an exit stack, where nothing went wrong.
+
+    Ray keeps all of them; after an error its logs are what tells most.
+    """
+
+    def exit(kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            return
+        shutil.rmtree(session, ignore_errors=True)
+        latest = session.with_name("session_latest")
+        with suppress(OSError):
+            if latest.is_symlink() and not latest.exists():
+                latest.unlink()
+
+    return exit
 
 
 def token_without_home() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import signal
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from gisearch.data.dataset import Dataset
@@ -163,11 +164,24 @@ def _search(
     best = (max if objective.mode == "max" else min)(reached, default=None)
     recorder = Recorder(tracker, objective, len(ended), best)
     view = ProgressView(console, objective, _total(plan), len(ended), tracker.notice)
+    view.best = best_so_far(earlier, objective)
     observers = [budget, recorder, view, Housekeeper(folder, plan, study)]
     searcher = LedgerSearcher(plan, ledger, folder, observers, supervisor, session.groups)
     with view, suppress(DiskFullError):
         run_trials(searcher, session)
         budget.keep()
+
+
+def best_so_far(trials: Sequence[FrozenTrial], objective: Objective) -> tuple[float, int] | None:
+    """Return the best value that any trial has reached so far and its number; None where none has."""
+    best: tuple[float, int] | None = None
+    for trial in trials:
+        if trial.state == TrialState.FAIL or trial.last_step is None:
+            continue
+        value = trial.intermediate_values[trial.last_step]
+        if best is None or objective.better(value, best[0]):
+            best = (value, trial.number)
+    return best
 
 
 def _total(plan: SweepPlan) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from gisearch.config import build
 from gisearch.errors import ConfigError
 from gisearch.search.config import SearchConfig
-from gisearch.search.ray_start import check_ray, start_explained, token_without_home
+from gisearch.search.ray_start import check_ray, removed_at_a_clean_end, start_explained, token_without_home
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs a superuser")
 ANOTHER_USER = """
@@ -112,3 +113,16 @@ def test_a_token_where_there_is_no_home(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(token) == 64
     token_without_home()
     assert os.environ["RAY_AUTH_TOKEN"] == token
+
+
+@pytest.mark.parametrize("is_clean", [True, False])
+def test_a_session_is_removed_at_a_clean_end(is_clean: bool, tmp_path: Path) -> None:
+    session, latest = tmp_path / "session_1", tmp_path / "session_latest"
+    (session / "logs").mkdir(parents=True)
+    latest.symlink_to(session)
+    with suppress(ZeroDivisionError), ExitStack() as stack:
+        stack.push(removed_at_a_clean_end(session))
+        if not is_clean:
+            raise ZeroDivisionError
+    assert session.exists() is not is_clean
+    assert latest.is_symlink() is not is_clean

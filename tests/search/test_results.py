@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,10 @@ from gisearch.search.folders import find_results, numbered_folder, read_runs, wr
 from gisearch.search.housekeeping import Housekeeper
 from gisearch.search.ledger import Ledger, Outcome
 from gisearch.search.presentation import leaderboard, print_effects, print_results, resume_hint, short_names
+from gisearch.search.progress import ProgressView
 from gisearch.search.results import SweepResults, TrialRow, load_results
 from gisearch.search.study import open_study
+from gisearch.search.sweep import best_so_far
 from gisearch.training.objective import Objective
 
 
@@ -153,6 +156,20 @@ def rows_of(values: list[tuple[dict[str, Any], float | None, str]]) -> SweepResu
         TrialRow(i, value, status, 1, 1.0, params) for i, (params, value, status) in enumerate(values)
     )
     return SweepResults("s", Path("s"), "val/pearson", "max", rows)
+
+
+class TestBestSoFar:
+    def test_a_resumed_sweep_begins_with_the_best_that_was_reached(self, folder: Path) -> None:
+        study = open_study(folder, "study", Objective("val/pearson", "max"))
+        # t0005 runs: it counts. t0003 failed, and its 0.4 does not.
+        ended = [trial for trial in study.get_trials() if "duplicate_of" not in trial.user_attrs]
+        best = best_so_far(ended, Objective("val/pearson", "max"))
+        assert best is not None
+        assert best[1] == 5
+        view = ProgressView(Console(file=io.StringIO(), width=200), Objective("val/pearson", "max"), 6, 4)
+        view.best = best
+        assert f"best val/pearson {best[0]:.4f} (t0005)" in view.line()
+        assert best_so_far([], Objective("val/pearson", "max")) is None
 
 
 class TestEffects:
