@@ -32,6 +32,18 @@ def expand_home(text: str) -> str:
         ) from None
 
 
+def local_path(text: str) -> Path:
+    """Return a path that a command was given, with its leading ``~`` expanded.
+
+    Raises:
+        ConfigError: no such home is known.
+    """
+    try:
+        return Path(expand_home(text))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
 LocalPath = Annotated[str, AfterValidator(expand_home)]
 """A configured path on this machine."""
 
@@ -47,10 +59,7 @@ def output_path(given: str, what: str, *, new_folder: bool = False) -> Path:
     Raises:
         ConfigError: it is a folder, lies in none, or cannot be written.
     """
-    try:
-        path = Path(expand_home(given))
-    except ValueError as error:
-        raise ConfigError(f"{what}: {error}") from None
+    path = local_path(given)
     if path.is_dir():
         raise ConfigError(f"{what}: {path} is a folder; expected a file, such as {path / 'NAME'}.")
     target = path.resolve()

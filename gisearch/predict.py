@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gisearch.command_line import run, terminal
 from gisearch.errors import ConfigError
-from gisearch.files import output_path
+from gisearch.files import local_path, output_path
 
 if TYPE_CHECKING:
     from gisearch.data.candidates import Candidates
@@ -108,7 +108,7 @@ def _score(arguments: argparse.Namespace) -> int:
 
     folder = find_model(arguments.run, arguments.results_dir)
     dataset = load_dataset(load_config(folder / CONFIG_FILE).data)
-    queries = read_queries(Path(arguments.genotypes), dataset.cell.names)
+    queries = read_queries(local_path(arguments.genotypes), dataset.cell.names)
     trained = load_trained(folder, dataset)
     scores, std = trained.predict(GenotypeBatch.from_table(queries.table))
     spread = None if std is None else std.numpy()
@@ -167,7 +167,7 @@ def _candidates(arguments: argparse.Namespace, dataset: Dataset) -> Candidates:
     order = 2 if arguments.all_triples_of is None else 3
     given = arguments.all_pairs_of if order == 2 else arguments.all_triples_of
     names = dataset.cell.names
-    genes = np.arange(len(names)) if given is None else read_genes(Path(given), names)
+    genes = np.arange(len(names)) if given is None else read_genes(local_path(given), names)
     if arguments.only_seen:
         seen = np.isin(genes, dataset.genotypes.subset(dataset.split.train).genes)
         print(f"{(~seen).sum():,} of {len(genes):,} genes occur in no training genotype", file=sys.stderr)

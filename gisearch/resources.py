@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gisearch.errors import ConfigError, nearest_name
+from gisearch.files import local_path
 
 # Others belong to a project that uses Hydra itself.
 OWN_GROUPS = ("data", "model", "cluster")
@@ -42,7 +43,7 @@ def find_search_space(given: str) -> Path:
     Raises:
         ConfigError: there is no such file; the message gives the nearest shipped one.
     """
-    path = Path(given)
+    path = local_path(given)
     if path.is_file():
         return path
     shipped = {p.stem: p for p in sorted(resource_folder("search_spaces").glob("*.yaml"))}

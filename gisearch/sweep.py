@@ -103,14 +103,13 @@ def main(argv: Sequence[str]) -> int:
 def _resumed_plan(name: str, overrides: list[str], more: int | None) -> tuple[SweepPlan, Path]:
     from gisearch.composition import parse_overrides
     from gisearch.errors import ConfigError
-    from gisearch.files import expand_home
     from gisearch.search.config import ResultsConfig
     from gisearch.search.folders import SPACE_FILE, find_results, read_facts
     from gisearch.search.origin import found_again
     from gisearch.search.plan import plan_sweep
 
     given = parse_overrides([o for o in overrides if o.startswith("results.dir=")])
-    folder = find_results(name, expand_home(str(given.get("results.dir", ResultsConfig().dir))))
+    folder = find_results(name, str(given.get("results.dir", ResultsConfig().dir)))
     # What trials are compared on stays as it was; how long and where the search goes on may change.
     fixed = [o for o in overrides if not o.startswith(_FREE)]
     if fixed:

@@ -13,6 +13,9 @@ import pytest
 
 from gisearch.errors import ConfigError
 from gisearch.files import expand_home, output_path, whole_file, write_whole
+from gisearch.resources import find_search_space
+from gisearch.search.folders import find_results
+from gisearch.tracking.config import sqlite_path
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs a superuser")
 
@@ -142,3 +145,10 @@ def test_a_home_that_is_nobodys() -> None:
     assert expand_home("a~b") == "a~b"
     with pytest.raises(ValueError, match=r"no home folder is known for '~nobody-here/x'"):
         expand_home("~nobody-here/x")
+    for command in (find_search_space, lambda path: find_results(path, "results"), sqlite):
+        with pytest.raises(ConfigError, match=r"no home folder is known for '~nobody-here/x'"):
+            command("~nobody-here/x")
+
+
+def sqlite(path: str) -> object:
+    return sqlite_path(f"sqlite:///{path}")

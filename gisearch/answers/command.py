@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gisearch.command_line import pasteable, terminal
 from gisearch.composition import parse_overrides
 from gisearch.errors import ConfigError
-from gisearch.files import expand_home
+from gisearch.files import local_path
 
 if TYPE_CHECKING:
     from gisearch.answers.inquiry import Inquiry
@@ -39,7 +39,7 @@ def results_dir_of(arguments: argparse.Namespace) -> tuple[str, list[str]]:
     """Return the results folder and the other overrides; ``results.dir=DIR`` is ``--results-dir DIR``."""
     given: Sequence[str] = arguments.overrides
     read = parse_overrides([o for o in given if o.startswith("results.dir=")])
-    folders = [expand_home(str(folder)) for folder in read.values()]
+    folders = [str(local_path(str(folder))) for folder in read.values()]
     rest = [o for o in given if not o.startswith("results.dir=")]
     return (folders[-1] if folders else arguments.results_dir), rest
 

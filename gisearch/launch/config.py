@@ -16,6 +16,7 @@ from pydantic.dataclasses import dataclass
 from gisearch.composition import compose, defaults_of, group_options, text_kept
 from gisearch.config import STRICT, build
 from gisearch.errors import ConfigError, nearest_name
+from gisearch.files import local_path
 from gisearch.resources import preset_file, resource_folder
 
 Count = Annotated[int, Field(ge=1)]
@@ -153,7 +154,7 @@ def cluster_file(cluster: RayCluster) -> Path:
     Raises:
         ConfigError: there is none.
     """
-    path = Path(cluster.file)
+    path = local_path(cluster.file)
     if path.is_file():
         return path
     folder = resource_folder("clusters")

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from gisearch.errors import ConfigError, nearest_name
-from gisearch.files import write_whole
+from gisearch.files import local_path, write_whole
 from gisearch.search.trial import trial_name
 
 SWEEP_FILE = "sweep.yaml"
@@ -93,8 +93,7 @@ def find_results(name: str, results_dir: str) -> Path:
     Raises:
         ConfigError: there is none; the message gives the nearest name.
     """
-    root = Path(results_dir)
-    given = Path(name).expanduser() if name.startswith("~/") else Path(name)
+    root, given = local_path(results_dir), local_path(name)
     for path in (root / given, given):
         # `.` and `..` are no names in the results folder, and none to call anything after.
         if given.name in ("", ".."):

@@ -8,6 +8,7 @@ from pathlib import Path
 from gisearch.composition import parse_overrides, text_kept
 from gisearch.config import assign, build, flatten, to_plain
 from gisearch.errors import ConfigError, nearest_name
+from gisearch.files import local_path
 from gisearch.search.composing import compose_experiment
 from gisearch.search.config import SweepConfig
 from gisearch.search.folders import BEST_FOLDER, TRIALS_FOLDER, find_results, numbered_folder
@@ -34,7 +35,7 @@ def resolve_experiment(
         return compose_experiment(["name=train", *overrides])
     about_run = [o for o in overrides if o.startswith(_RUN_KEYS)]
     _, sweep = compose_experiment(["name=train", *about_run])
-    config = load_config(Path(config_file))
+    config = load_config(local_path(config_file))
     rest = [o for o in overrides if o not in about_run]
     changes = parse_overrides(text_kept(rest, ExperimentConfig))
     known = flatten(to_plain(config))

@@ -12,6 +12,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from gisearch.config import STRICT
+from gisearch.files import local_path
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 DEFAULT_DATABASE = "mlflow.db"
@@ -57,7 +58,7 @@ def sqlite_path(uri: str) -> Path | None:
     """Return the file of an SQLite URI, ``~`` being the home folder; None for any other kind of store."""
     if not uri.startswith(SQLITE):
         return None
-    return Path(unquote(uri.removeprefix(SQLITE).partition("?")[0])).expanduser()
+    return local_path(unquote(uri.removeprefix(SQLITE).partition("?")[0]))
 
 
 def sqlite_uri(path: Path) -> str:
