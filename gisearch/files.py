@@ -129,6 +129,7 @@ def write_whole(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as file:
-            file.write(text.encode())
+            # A name that was no UTF-8 on the command line comes as lone surrogates.
+            file.write(text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise disk_full(path, error) or ConfigError(f"cannot write {path}: {error.strerror}.") from None

@@ -152,3 +152,8 @@ def test_a_home_that_is_nobodys() -> None:
 
 def sqlite(path: str) -> object:
     return sqlite_path(f"sqlite:///{path}")
+
+
+def test_a_name_that_is_no_utf_8_is_written_as_something_legible(tmp_path: Path) -> None:
+    write_whole(tmp_path / "f", os.fsdecode(b"caf\xe9"))
+    assert (tmp_path / "f").read_text(encoding="utf-8") == "caf\\udce9"

@@ -18,7 +18,7 @@ from tests.faults.sweeps import Sweep, go_on, snapshot, stop
 # One sweep, started several times, is what all tests of a class look at.
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
 
-EPOCHS = 20
+EPOCHS = 26
 SETTINGS = (f"trainer.max_epochs={EPOCHS}",)
 
 
