@@ -83,11 +83,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         OSError: it cannot be written.
     """
     target = path.resolve()
-    try:
-        # Not of the target: what a shell gives for >(command) resolves to no path.
-        before = path.stat()
-    except FileNotFoundError:
-        before = None
+    # Not of the target: what a shell gives for >(command) resolves to no path.
+    before = path.stat() if path.exists() else None
     if before is not None and not stat.S_ISREG(before.st_mode):
         with path.open("wb") as through:
             yield through

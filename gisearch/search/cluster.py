@@ -142,7 +142,7 @@ def _start_here(*, state_api: bool, ahead: Sequence[str]) -> Path:
     # Without an address Ray would join whatever cluster it finds running on this machine.
     token_without_home()
     with start_explained(), _loopback(), _without_helpers(dashboard=state_api), processes_apart():
-        context = ray.init(
+        context: Any = ray.init(
             "local",
             num_cpus=allowed_processors(),
             include_dashboard=state_api,
