@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -16,6 +17,7 @@ from gisearch.errors import ConfigError
 # Of a session in Ray's temporary folder, to its longest socket; Linux allows 107 bytes in all.
 _SOCKET = len("/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store.1")
 _LONGEST = 107
+_ANSWERS_WITHIN = 10.0
 
 
 def check_ray() -> None:
@@ -30,6 +32,8 @@ def check_ray() -> None:
                 f"RAY_ADDRESS={address}: expected the address of a cluster's head as HOST:PORT (usually port "
                 "6379) or auto, and not that of its dashboard or client server; or RAY_ADDRESS unset."
             )
+        if address not in ("auto", "local"):
+            _check_head(address)
         return
     folder = _temporary_folder()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
@@ -43,6 +47,15 @@ def check_ray() -> None:
             f"Ray cannot start: the path of its temporary folder, {folder}, is longer than sockets may have; "
             f"set RAY_TMPDIR to a folder of at most {_LONGEST - _SOCKET - len('/ray')} bytes, such as /tmp."
         )
+
+
+def _check_head(address: str) -> None:
+    """Check that somebody listens: Ray (2.60) would try for minutes, and write lines of its own about it."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigError(f"RAY_ADDRESS={address}: expected HOST:PORT, auto, or RAY_ADDRESS unset.")
+    with start_explained():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWERS_WITHIN).close()
 
 
 def _temporary_folder() -> Path:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -61,6 +63,27 @@ def test_a_path_that_is_too_long_for_sockets(tmp_path: Path, monkeypatch: pytest
 def test_an_address_of_something_else(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(ConfigError, match=f"^RAY_ADDRESS={address}: expected the address of"):
+        check_ray()
+
+
+def test_a_cluster_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    began = time.monotonic()
+    with pytest.raises(ConfigError) as error:
+        check_ray()
+    assert time.monotonic() - began < 5
+    assert str(error.value) == (
+        "RAY_ADDRESS=127.0.0.1:9: no Ray cluster can be joined there ([Errno 111] Connection refused); start "
+        "it, correct the address, or unset RAY_ADDRESS to run on this machine."
+    )
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{head.getsockname()[1]}")
+        check_ray()
+    for address in ("auto", "local"):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        check_ray()
+    monkeypatch.setenv("RAY_ADDRESS", "head")
+    with pytest.raises(ConfigError, match=r"^RAY_ADDRESS=head: expected HOST:PORT, auto"):
         check_ray()
 
 
