@@ -93,9 +93,9 @@ def _missing_explained(config: YeastData | TablesData) -> Iterator[None]:
         if isinstance(config, YeastData):
             paths = [config.root]
         else:
-            files = [*config.networks.values(), *config.genotypes.values()]
             paths = [path for path in (config.genes, config.metabolism) if path]
-            paths += [file.path for file in files]
+            paths += [network.path for network in config.networks.values()]
+            paths += [table.path for table in config.genotypes.values()]
         if all(Path(path).is_absolute() or Path(path).exists() for path in paths):
             raise
         raise DataError(f"{error} Relative paths start at {Path.cwd()}.") from None
