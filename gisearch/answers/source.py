@@ -21,6 +21,7 @@ from gisearch.search.plan import SweepPlan, plan_sweep
 from gisearch.search.results import SweepResults, TrialRow, load_results
 from gisearch.search.space import Assignment, canonical
 from gisearch.search.space_file import SEED, SpaceFile
+from gisearch.training.cells import check_fit
 
 _SECTIONS = ("search.", "tracking.")
 # What makes a comparison of a sweep; the rest of `search` is how it runs.
@@ -222,7 +223,7 @@ class Source:
 def misfit(plan: SweepPlan, dataset: Dataset, assignment: Assignment) -> str | None:
     """Return why a configuration cannot be trained, or None."""
     try:
-        plan.configure(assignment).model.check(dataset.cell, dataset.target)
+        check_fit(plan.configure(assignment), dataset)
     except (ConfigError, DataError) as error:
         return str(error)
     return None

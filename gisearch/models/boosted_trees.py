@@ -105,7 +105,7 @@ class BoostedTrees(FittedModel):
             early_stopping=False,
             random_state=self.seed,
         )
-        features = self.features(batch)
+        features = self.out_of_fold(batch, lambda model, part: model.features(part))
         fit = _Fit(booster, batch, targets, features, torch.zeros_like(features[:, 0]))
         loaded = {name: value.clone() for name, value in self.trees.state_dict().items()}
         while booster.max_iter < len(loaded["value"]):

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from gisearch.config import STRICT
 from gisearch.data.config import DataConfig
+from gisearch.data.derived.config import DerivedConfig
 from gisearch.models.registry import ModelConfig
 from gisearch.tracking.config import TrackingConfig
 from gisearch.training.config import ExperimentConfig, OptimizerConfig, TrainerConfig
@@ -102,6 +103,7 @@ class SweepConfig:
         trainer: how long, in which batches.
         objective: which validation metric decides.
         seed: master seed of the trials' weights, batches and dropout.
+        derived: what the training labels tell of genes beforehand.
         search: the search itself.
         tracking: where runs are recorded.
         results: where results go.
@@ -114,6 +116,7 @@ class SweepConfig:
     trainer: TrainerConfig = Field(default_factory=TrainerConfig)
     objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
     seed: int = Field(default=0, ge=0)
+    derived: DerivedConfig = Field(default_factory=DerivedConfig)
     search: SearchConfig = Field(default_factory=SearchConfig)
     tracking: TrackingConfig = Field(default_factory=TrackingConfig)
     results: ResultsConfig = Field(default_factory=ResultsConfig)
@@ -136,4 +139,5 @@ class SweepConfig:
             trainer=self.trainer,
             objective=self.objective,
             seed=self.seed,
+            derived=self.derived,
         )

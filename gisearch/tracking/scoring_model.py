@@ -91,8 +91,9 @@ def save_scoring_model(source: Path, target: Path, dataset: Dataset) -> None:
         DataError: the folder cannot be written.
         OSError: the same, for the checkpoint.
     """
+    from gisearch.training.cells import cell_of
     from gisearch.training.checkpoint import BEST
-    from gisearch.training.config import CONFIG_FILE
+    from gisearch.training.config import CONFIG_FILE, load_config
 
     target.mkdir(parents=True, exist_ok=True)
     for name in (BEST, CONFIG_FILE):
@@ -100,7 +101,9 @@ def save_scoring_model(source: Path, target: Path, dataset: Dataset) -> None:
             raise CheckpointError(f"no trained model in {source}: {name} is missing.")
         shutil.copyfile(source / name, target / name)
     nothing = Genotypes(np.zeros(0, np.int64), np.zeros(1, np.int64))
-    save_cell(target / CELL, dataset.cell, nothing, LoadReport())
+    # With what was derived from the labels, which the folder does not hold.
+    cell = cell_of(load_config(target / CONFIG_FILE), dataset)
+    save_cell(target / CELL, cell, nothing, LoadReport())
     facts = {"name": dataset.target.name, "kind": dataset.target.kind}
     (target / TARGET).write_text(json.dumps(facts), encoding="utf-8")
 

@@ -71,7 +71,7 @@ class TestSource:
         # The trial's own seed stands, whatever the ledger proposes.
         assert plan.configure(plan.baselines[2], seed=99).seed == 0
         assert plan.configure(first, seed=99).seed == 99
-        assert list(plan.models())
+        assert list(plan.variants())
         # The same trials from the sweep's own file, when it is resumed.
         again = plan_sweep(tmp_path / "other.yaml", plan.overrides)
         assert again.baselines == plan.baselines
