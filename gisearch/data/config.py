@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from gisearch.composition import compose, defaults_of
 from gisearch.config import STRICT, build
+from gisearch.data.derived.config import DerivedConfig
 from gisearch.data.splits import SplitConfig
 from gisearch.data.synthetic import DemoCellConfig
 
@@ -200,7 +201,17 @@ def compose_data(overrides: Sequence[str]) -> DataConfig:
     Raises:
         ConfigError: an unknown source or key, or a value outside its limits.
     """
-    values = compose(overrides, data_nodes(), {"defaults": [{"data": "demo"}, "_self_"]})
+    return compose_derived(overrides)[0]
+
+
+def compose_derived(overrides: Sequence[str]) -> tuple[DataConfig, DerivedConfig]:
+    """Compose a data configuration, and what is derived: ``["data=yeast", "derived.positive=true"]``.
+
+    Raises:
+        ConfigError: an unknown source or key, or a value outside its limits.
+    """
+    nodes = {**data_nodes(), "derived/default": defaults_of(DerivedConfig)}
+    values = compose(overrides, nodes, {"defaults": [{"derived": "default"}, {"data": "demo"}, "_self_"]})
     adapter: Any = DataConfig
     config: DataConfig = build(adapter, values["data"], "data")
-    return config
+    return config, build(DerivedConfig, values["derived"], "derived")

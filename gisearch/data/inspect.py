@@ -48,9 +48,14 @@ _SPLIT_COLUMNS = {
 }
 
 
-def summarise(dataset: Dataset) -> dict[str, Any]:
-    """Return everything that ``inspect`` shows, as plain values ready for JSON."""
-    cell, genotypes, split = dataset.cell, dataset.genotypes, dataset.split
+def summarise(dataset: Dataset, cell: CellGraph | None = None) -> dict[str, Any]:
+    """Return everything that ``inspect`` shows, as plain values ready for JSON.
+
+    Args:
+        dataset: the data.
+        cell: its cell graph with what is derived from the training part; None is that of the data alone.
+    """
+    cell, genotypes, split = cell or dataset.cell, dataset.genotypes, dataset.split
     labelled = ~np.isnan(genotypes.labels[dataset.target.name])
     return {
         "digest": dataset.digest(),

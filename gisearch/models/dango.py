@@ -74,6 +74,7 @@ class Dango(Model):
         networks, width = cell.require(config.networks), config.hidden_dim
         lambdas = config.reconstruction.check([network.name for network in networks])
         self.config = config
+        self.network_names = tuple(network.name for network in networks)
         self.pretrain = DangoPreTrain(networks, cell.num_genes, width, lambdas)
         self.meta_embedding = MetaEmbedding(len(networks), width)
         self.hypersagnn = HyperSAGNN(width, config.hypersagnn)

@@ -80,13 +80,13 @@ def derived_label(genotypes: Genotypes, rows: Integers, target: Target, config: 
     measured = [name for name, values in genotypes.labels.items() if not np.isnan(values).all()]
     if label not in measured:
         raise DataError(
-            f"derived.label: {label!r} is not measured in this data (it has: {', '.join(measured) or 'none'})."
-            f"{nearest_name(label, measured)}"
+            f"derived.label: {label!r} is not measured in this data "
+            f"(it has: {', '.join(measured) or 'none'}).{nearest_name(label, measured)}"
         )
     if config.folds > len(rows):
         raise DataError(
-            f"derived.folds: {config.folds} folds of {len(rows)} training genotypes; expected at most as many "
-            "folds as genotypes."
+            f"derived.folds: {config.folds} folds of {len(rows)} training genotypes; expected at most as "
+            "many folds as genotypes."
         )
     count = int(is_usable(genotypes, rows, label).sum())
     if count < LEAST_PAIRS:
