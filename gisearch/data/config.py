@@ -10,12 +10,14 @@ from pydantic.dataclasses import dataclass
 
 from gisearch.composition import compose, defaults_of
 from gisearch.config import STRICT, build
+from gisearch.data.builtin_features import BuiltinFeature
 from gisearch.data.derived.config import DerivedConfig
 from gisearch.data.splits import SplitConfig
 from gisearch.data.synthetic import DemoCellConfig
 
 NetworkFormat: TypeAlias = Literal["edge_list", "string", "biogrid", "regulation"]
 GenotypeFormat: TypeAlias = Literal["genotype_table", "kuzmin2018", "kuzmin2020"]
+FeatureFormat: TypeAlias = Literal["table", "npz", "parquet"]
 
 YEAST_FILES = "genes.tsv, a genotype table such as kuzmin2018_significant.tsv.gz, and at least one network"
 
@@ -102,6 +104,27 @@ class GenotypeFile:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class FeatureFile:
+    """One file with numbers about genes, one row a gene.
+
+    Attributes:
+        path: the file; text may be plain, gzip, or a zip of one file.
+        format: a text table, NPZ, or Parquet; by default told by the file's name.
+        gene_column: the column (of NPZ: the array) of gene names; by default ``gene``, ``systematic_name`` and
+            the like, or the first column.
+        columns: the columns (of NPZ: the arrays) of numbers; by default all that hold numbers (of NPZ:
+            ``values``).
+        standardise: whether every column is given mean 0 and standard deviation 1 over the genes with a row.
+    """
+
+    path: str
+    format: FeatureFormat | None = None
+    gene_column: str | None = None
+    columns: Annotated[list[str], Field(min_length=1)] | None = None
+    standardise: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class CommonData:
     """What every source has.
 
@@ -111,12 +134,26 @@ class CommonData:
             for a binary target every order that holds both classes.
         split: how genotypes are divided.
         seed: the seed of the split.
+        features: files of gene features by name (docs/features.md).
+        builtin_features: gene features that are derived from the rest of the data.
+        laplacian_vectors: how many eigenvectors ``laplacian`` holds.
     """
 
     target: str = "gene_interaction"
     orders: Annotated[list[Annotated[int, Field(ge=1, le=3)]], Field(min_length=1)] | None = None
     split: SplitConfig = Field(default_factory=SplitConfig)
     seed: int = Field(default=0, ge=0)
+    features: dict[str, FeatureFile] = Field(default_factory=dict)
+    builtin_features: list[BuiltinFeature] = Field(default_factory=list)
+    laplacian_vectors: int = Field(default=16, ge=1, le=512)
+
+    @model_validator(mode="after")
+    def _every_feature_once(self) -> CommonData:
+        names = [*self.features, *self.builtin_features]
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise ValueError(f"two tables of gene features are called {repeated!r}; rename or remove one.")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -1,6 +1,6 @@
-"""BoostedTrees: gradient-boosted trees on features of the networks. What needs no deep learning.
+"""BoostedTrees: gradient-boosted trees on features of networks and genes. What needs no deep learning.
 
-The trees know a gene by its place in the networks alone, never by its name. A network model that does not
+The trees know a gene by its place in the networks and its features, never by its name. A network model that does not
 beat them has learnt nothing that degrees and common neighbours do not say.
 """
 
@@ -53,7 +53,9 @@ class BoostedTrees(FittedModel):
     def __init__(self, cell: CellGraph, target: Target, config: BoostedTreesConfig) -> None:
         super().__init__()
         self.config, self.is_binary = config, target.kind == "binary"
-        self.features = GenotypeFeatures(cell, cell.select(config.networks))
+        self.features = GenotypeFeatures(
+            cell, cell.select(config.networks), cell.select_features(config.features)
+        )
         self.trees = TreeEnsemble(2 * config.max_leaf_nodes - 1)
         # Decides which genotypes set the limits of the histograms' bins, where there are very many.
         self.seed = int(torch.randint(2**31 - 1, ()))

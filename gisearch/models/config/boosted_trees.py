@@ -23,6 +23,8 @@ class BoostedTreesConfig(BaseModelConfig):
     Attributes:
         name: tells the models apart.
         networks: names of the networks that features come from; None takes all that the data has.
+        features: names of the tables of gene features to use; None takes all that the data has, and an empty
+            list none.
         trees_per_epoch: trees added in every epoch; ``trainer.max_epochs`` times as many in all.
         learning_rate: how much of a tree's correction is taken.
         max_leaf_nodes: leaves of a tree at most.
@@ -32,6 +34,7 @@ class BoostedTreesConfig(BaseModelConfig):
 
     name: Literal["boosted_trees"] = "boosted_trees"
     networks: list[str] | None = Field(default=None, min_length=1)
+    features: list[str] | None = None
     trees_per_epoch: int = Field(default=10, ge=1, le=1000)
     learning_rate: float = Field(default=0.05, gt=0.0, le=1.0)
     max_leaf_nodes: int = Field(default=31, ge=2, le=1024)
@@ -39,14 +42,15 @@ class BoostedTreesConfig(BaseModelConfig):
     l2_regularization: float = Field(default=0.0, ge=0.0)
 
     def check(self, cell: CellGraph, target: Target) -> None:
-        """Raise DataError where a network that the configuration names is not in the cell graph."""
+        """Raise DataError where a network or feature table that is named is not in the cell graph."""
         cell.select(self.networks)
+        cell.select_features(self.features)
 
     def build(self, cell: CellGraph, target: Target) -> BoostedTrees:
         """Build the model on a cell graph, without trees.
 
         Raises:
-            DataError: a network that the configuration names is not in the cell graph.
+            DataError: a network or feature table that the configuration names is not in the cell graph.
         """
         from gisearch.models.boosted_trees import BoostedTrees
 
