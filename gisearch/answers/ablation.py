@@ -53,7 +53,7 @@ def find_centre(source: Source, choice: str, trial: str | None) -> Centre:
         if f"{choice}.".startswith(f"{section}."):
             raise ConfigError(
                 f"--choice: {choice} is equal for all trials, so that they can be compared; expected a key "
-                "of model, optimizer or trainer."
+                "of model, optimizer, trainer or derived."
             )
     if choice not in params:
         # One that the command line fixed has left the space.

@@ -61,7 +61,10 @@ def estimate(plan: SweepPlan, dataset: Dataset) -> SpaceNeeded:
     from gisearch.training.experiment import build_model
 
     experiments = [plan.configure(baseline) for baseline in plan.baselines] or [*plan.experiments.values()]
-    different = {canonical(to_plain(experiment.model)): experiment for experiment in experiments}
+    different = {
+        canonical({"model": to_plain(experiment.model), "derived": to_plain(experiment.derived)}): experiment
+        for experiment in experiments
+    }
     weights, moments = 0, 0
     for experiment in different.values():
         try:

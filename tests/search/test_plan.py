@@ -229,7 +229,7 @@ def test_what_a_sweep_holds_equal_cannot_be_searched(path: str, message: Callabl
     found = message(with_space("optimizer.lr: [0.1]", f"{path}: [0, 1]"))
     assert found == (
         f"space.yaml, line 4: {path}: a sweep holds {path.partition('.')[0]!r} equal for all trials, so that "
-        "they can be compared; expected a key of model, optimizer or trainer."
+        "they can be compared; expected a key of model, optimizer, trainer or derived."
     )
 
 
