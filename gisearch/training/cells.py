@@ -5,17 +5,17 @@ No PyTorch: a sweep checks every model against it before anything starts.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import json
 
-from gisearch.config import flatten, to_plain
+from gisearch.config import to_plain
 from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Dataset
 from gisearch.data.derived.derive import DerivedCells, check_derived, derive_cells, outline
+from gisearch.data.derived.recent import Recent
 from gisearch.training.config import ExperimentConfig
 
-# Trials of one process often derive the same: what was derived last is kept.
-_KEPT = 4
-_derived: OrderedDict[str, DerivedCells] = OrderedDict()
+# Trials of one process often derive the same.
+_derived = Recent[DerivedCells](4)
 
 
 def cell_of(config: ExperimentConfig, dataset: Dataset) -> CellGraph:
@@ -33,12 +33,8 @@ def derived_cells(config: ExperimentConfig, dataset: Dataset) -> DerivedCells:
     Raises:
         DataError: what the configuration asks for cannot be derived from this data.
     """
-    key = f"{dataset.digest()}/{sorted(flatten(to_plain(config.derived)).items(), key=lambda item: item[0])}"
-    cells = _derived.pop(key, None) or derive_cells(dataset, config.derived)
-    _derived[key] = cells
-    while len(_derived) > _KEPT:
-        _derived.popitem(last=False)
-    return cells
+    key = dataset.digest(), json.dumps(to_plain(config.derived), sort_keys=True)
+    return _derived.get(key, lambda: derive_cells(dataset, config.derived))
 
 
 def check_fit(config: ExperimentConfig, dataset: Dataset) -> None:

@@ -19,12 +19,16 @@ from gisearch.data.derived.evidence import Evidence, Integers, derived_label
 from gisearch.data.derived.folds import assign_folds
 from gisearch.data.derived.names import NEGATIVE, POSITIVE, PROFILE, PROFILE_FEATURES, SMOOTHED_PROFILE
 from gisearch.data.derived.profiles import Profiles, nearest_network
+from gisearch.data.derived.recent import Recent
 from gisearch.data.derived.signed import signed_network
 from gisearch.data.derived.smoothing import Smoothing
 from gisearch.data.gene_features import GeneFeatures
 from gisearch.data.genotypes import Genotypes
 from gisearch.errors import DataError
 from gisearch.seeding import child_generator
+
+# It takes seconds, and what trials differ in is rather the number of neighbours.
+_smoothings = Recent[Smoothing](2)
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,15 @@ class _Deriver:
         self._factor = noise[0, self._genes]
         self._smoothing: Smoothing | None = None
         if config.smooths:
-            self._smoothing = Smoothing.of(networks, self._genes, config.profile.steps, noise)
+            key = (
+                cell.digest(),
+                tuple(network.name for network in networks),
+                self._genes.tobytes(),
+                (config.profile.steps, config.profile_features, config.seed),
+            )
+            self._smoothing = _smoothings.get(
+                key, lambda: Smoothing.of(networks, self._genes, config.profile.steps, noise)
+            )
             if config.smooth_features:
                 self._factor = self._smoothing.factor
 

@@ -52,28 +52,38 @@ class Smoothing:
             steps: steps of the diffusion.
             noise: independent standard normal numbers, [G + 1, N, d]; d may be 0.
         """
-        num_genes = noise.shape[1]
         closeness, factor = np.eye(len(genes)), noise[0, genes].copy()
-        start = np.zeros((num_genes, len(genes)))
-        start[genes, np.arange(len(genes))] = 1.0
         for network, own in zip(networks, noise[1:], strict=True):
-            matrix, columns = _normalised(network, num_genes), start
-            for _ in range(steps):
-                columns = (1 - RATE) * columns + RATE * (matrix @ columns)
-            # M is symmetric: its columns are its rows.
-            columns = columns / np.sqrt((columns**2).sum(0))
-            closeness += columns.T @ columns
-            factor += columns.T @ own
+            # Nothing flows to or from a gene without edges: it is close to itself alone.
+            touched = np.unique(network.edges)
+            inside = np.isin(genes, touched)
+            columns = _diffused(network, touched, genes[inside], steps)
+            closeness[np.ix_(inside, inside)] += columns.T @ columns
+            closeness[~inside, ~inside] += 1.0
+            factor[inside] += columns.T @ own[touched]
+            factor[~inside] += own[genes[~inside]]
         number = len(networks) + 1
         return cls(closeness / number, factor / np.sqrt(number))
 
 
-def _normalised(network: Network, num_genes: int) -> Any:
-    """Return S of a network as a sparse matrix, [N, N]; scores and directions of edges do not count."""
+def _diffused(
+    network: Network, touched: npt.NDArray[np.int64], genes: npt.NDArray[np.int64], steps: int
+) -> Floats:
+    """Return the rows of M of some genes as columns of length one, [len(touched), len(genes)]."""
+    matrix = _normalised(np.searchsorted(touched, network.edges), len(touched))
+    columns = np.zeros((len(touched), len(genes)))
+    columns[np.searchsorted(touched, genes), np.arange(len(genes))] = 1.0
+    for _ in range(steps):
+        columns = (1 - RATE) * columns + RATE * (matrix @ columns)
+    # M is symmetric: its columns are its rows.
+    return columns / np.sqrt((columns**2).sum(0))
+
+
+def _normalised(edges: npt.NDArray[np.int64], size: int) -> Any:
+    """Return S of a network as a sparse matrix, [size, size]; scores and directions of edges do not count."""
     from scipy.sparse import csr_array, diags_array
 
-    both = np.unique(np.concatenate([network.edges, network.edges[::-1]], axis=1), axis=1)
-    adjacency = csr_array((np.ones(both.shape[1]), (both[0], both[1])), shape=(num_genes, num_genes))
-    degree = np.maximum(np.asarray(adjacency.sum(1)).ravel(), 1.0)
-    scale = diags_array(1.0 / np.sqrt(degree))
+    both = np.unique(np.concatenate([edges, edges[::-1]], axis=1), axis=1)
+    adjacency = csr_array((np.ones(both.shape[1]), (both[0], both[1])), shape=(size, size))
+    scale = diags_array(1.0 / np.sqrt(np.asarray(adjacency.sum(1)).ravel()))
     return (scale @ adjacency @ scale).tocsr()
