@@ -47,24 +47,18 @@ class _Fit:
 
 
 @plain_dataclass(frozen=True)
-class _Training:
-    """The training genotypes, with genes counted among those that occur there.
+class TrainingGenotypes:
+    """The training genotypes, with genes counted among the M that occur there.
 
     Attributes:
-        genes: int64 [M], the genes that occur.
-        batch: the genotypes; ``deleted`` holds places in ``genes``.
+        batch: the genotypes, B of them; ``deleted`` counts the genes that occur.
+        genes: int64 [M], which genes these are.
+        reach: float64 [N, M], how much every gene takes over from each of them.
     """
 
-    genes: Tensor
     batch: GenotypeBatch
-
-    @classmethod
-    def of(cls, batch: GenotypeBatch, num_genes: int) -> _Training:
-        """Count the genes of a batch."""
-        genes = torch.unique(batch.deleted[batch.present])
-        place = torch.zeros(num_genes, dtype=torch.int64)
-        place[genes] = torch.arange(len(genes))
-        return cls(genes, GenotypeBatch(torch.where(batch.present, place[batch.deleted], 0), batch.present))
+    genes: Tensor
+    reach: Tensor
 
 
 class InteractionDiffusion(FittedModel):
@@ -114,33 +108,35 @@ class InteractionDiffusion(FittedModel):
         return {**counts, "total": sum(counts.values())}
 
     def _solve(self, batch: GenotypeBatch, targets: Targets) -> float:
-        labels, batch = targets.main.double().cpu(), batch.to("cpu")
-        training = _Training.of(batch, len(self.gene))
-        reach = self._reach(training.genes)
-        features = self.held_out_features(training, reach[training.genes], labels)
+        labels, training = targets.main.double().cpu(), self.prepare(batch)
+        features = self.held_out_features(training, labels)
         weights = fit_weights(features, labels, binary=self.is_binary)
-        walks, gene = self._diffuse(training.batch, labels, reach)
-        precision = {"dtype": self.gene.dtype, "device": self.gene.device}
-        self.walks.replace(walks.vector.to(**precision), walks.strength.to(**precision))
+        walks, gene = self._diffuse(training.batch, labels, training.reach)
+        self.walks.replace(walks.vector.to(self.gene), walks.strength.to(self.gene))
         self.gene.copy_(gene)
         self.weight.copy_(weights.unsqueeze(0))
         return float(targets.loss((features @ weights).to(targets.main)))
 
-    def _reach(self, genes: Tensor) -> Tensor:
-        """Return how much every gene takes over from each of ``genes``, float64 [N, M]."""
+    def prepare(self, batch: GenotypeBatch) -> TrainingGenotypes:
+        """Return genotypes to train on with all that does not depend on their labels."""
+        batch = batch.to("cpu")
+        genes = torch.unique(batch.deleted[batch.present])
+        place = torch.zeros(len(self.gene), dtype=torch.int64)
+        place[genes] = torch.arange(len(genes))
+        deleted = torch.where(batch.present, place[batch.deleted], 0)
         own = torch.zeros(len(self.gene), len(genes), dtype=torch.float64)
-        own[genes, torch.arange(len(genes))] = 1.0
-        spread = self.mean.spread(own.to(self.gene.device), self.config.network_weight, self.config.hops)
-        return spread.cpu()
+        own[genes, place[genes]] = 1.0
+        reach = self.mean.spread(own.to(self.gene.device), self.config.network_weight, self.config.hops)
+        return TrainingGenotypes(GenotypeBatch(deleted, batch.present), genes, reach.cpu())
 
-    def held_out_features(self, training: _Training, reach: Tensor, labels: Tensor) -> Tensor:
+    def held_out_features(self, training: TrainingGenotypes, labels: Tensor) -> Tensor:
         """Return the features of training genotypes, each from the labels of other parts alone, [B, F].
 
         Args:
             training: the training genotypes.
-            reach: how much the training genes take over from each other, float64 [M, M].
             labels: float64 [B].
         """
+        reach = training.reach[training.genes]
         batch = training.batch
         generator = torch.Generator().manual_seed(self.seed)
         fold = torch.randperm(len(batch), generator=generator) % self.config.folds

@@ -47,7 +47,8 @@ class LowRankPairs(nn.Module):
         rows = torch.where(batch.present.unsqueeze(-1), self.dropout(vectors[batch.deleted]), 0.0)
         # Pairs i < j: half of what the square of the sum holds beyond the genes' own squares.
         crossed = (rows.sum(1).square() - rows.square().sum(1)) / 2
-        return crossed @ self.sign
+        scores: Tensor = crossed @ self.sign
+        return scores
 
 
 class MatrixCompletion(Model):
@@ -68,12 +69,11 @@ class MatrixCompletion(Model):
 
     def genes(self) -> tuple[Tensor, Tensor]:
         """Return the vectors [N, r] and effects [N, 1] of all genes: their own and their neighbours'."""
-        config, effects = self.config, self.effects.effect
-        own = torch.cat([self.pairs.own, effects], dim=1) if config.tie_effects else self.pairs.own
-        tied = self.mean.spread(own, config.tie, config.hops)
-        effects = tied[:, config.rank :] if config.tie_effects else effects
-        vectors = self.monitor.watch("vectors", tied[:, : config.rank])
-        return vectors, self.monitor.watch("effects", effects)
+        rank, own, effects = self.config.rank, self.pairs.own, self.effects.effect
+        together = torch.cat([own, effects], dim=1) if self.config.tie_effects else own
+        tied = self.mean.spread(together, self.config.tie, self.config.hops)
+        vectors = self.monitor.watch("vectors", tied[:, :rank])
+        return vectors, self.monitor.watch("effects", tied[:, rank:] if self.config.tie_effects else effects)
 
     def forward(self, batch: GenotypeBatch) -> Prediction:
         """Score B genotypes; the details hold both parts, ``additive`` and ``pairs``, [B] each."""

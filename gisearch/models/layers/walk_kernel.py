@@ -56,13 +56,11 @@ class WalkKernel(nn.Module):
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         vector, strength = (state_dict.get(f"{prefix}{name}") for name in ("vector", "strength"))
-        fits = vector is not None and strength is not None and vector.shape[1:] == strength.shape[1:]
-        if fits and vector.shape[:1] == self.vector.shape[:1]:
-            device, dtype = self.vector.device, self.vector.dtype
-            self.replace(
-                torch.empty(vector.shape, device=device, dtype=dtype),
-                torch.empty(len(self.strength), vector.shape[1], device=device, dtype=dtype),
-            )
+        if vector is not None and strength is not None and vector.shape[1:] == strength.shape[1:]:
+            # The columns alone may differ: for other genes or kernels PyTorch says what does not fit.
+            rank = vector.shape[1]
+            genes, kernels = len(self.vector), len(self.strength)
+            self.replace(self.vector.new_zeros(genes, rank), self.strength.new_zeros(kernels, rank))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
