@@ -15,6 +15,8 @@ from gisearch.models.config.gene_interaction_dango import GeneInteractionDangoCo
 from gisearch.models.config.gene_interaction_diff import GeneInteractionDiffConfig
 from gisearch.models.config.hetero_cell import HeteroCellConfig
 from gisearch.models.config.hetero_cell_bipartite import HeteroCellBipartiteConfig
+from gisearch.models.config.interaction_diffusion import InteractionDiffusionConfig
+from gisearch.models.config.matrix_completion import MatrixCompletionConfig
 
 ModelConfig: TypeAlias = Annotated[
     GeneInteractionDangoConfig
@@ -22,6 +24,8 @@ ModelConfig: TypeAlias = Annotated[
     | AdditiveEffectsConfig
     | BilinearEmbeddingConfig
     | BoostedTreesConfig
+    | MatrixCompletionConfig
+    | InteractionDiffusionConfig
     | HeteroCellConfig
     | HeteroCellBipartiteConfig
     | GeneInteractionDiffConfig,
@@ -34,6 +38,8 @@ MODELS: dict[str, type[BaseModelConfig]] = {
     "additive": AdditiveEffectsConfig,
     "bilinear": BilinearEmbeddingConfig,
     "boosted_trees": BoostedTreesConfig,
+    "matrix_completion": MatrixCompletionConfig,
+    "interaction_diffusion": InteractionDiffusionConfig,
     "hetero_cell": HeteroCellConfig,
     "hetero_cell_bipartite": HeteroCellBipartiteConfig,
     "diffusion": GeneInteractionDiffConfig,
