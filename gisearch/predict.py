@@ -31,7 +31,9 @@ def parser() -> argparse.ArgumentParser:
         "probability of the positive class), and `std` where the model has one. A list of genes has a "
         "systematic or standard name per line; # begins a comment.",
     )
-    result.add_argument("run", help="a sweep (its best trial), SWEEP/TRIAL, SWEEP@ensemble, a training run, or a folder")
+    result.add_argument(
+        "run", help="a sweep (its best trial), SWEEP/TRIAL, SWEEP@ensemble, a training run, or a folder"
+    )
     result.add_argument("genotypes", nargs="?", help="a CSV or TSV table, possibly gzipped")
     result.add_argument(
         "-o", "--output", metavar="FILE", help="where the scores go (default: standard output)"

@@ -1,4 +1,4 @@
-"""Add to a sweep's run what was found out about it later: a report, a confirmation, an ablation, an ensemble."""
+"""Add to a sweep's run what was found out about it later: a report, an ablation, an ensemble."""
 
 from __future__ import annotations
 
@@ -75,7 +75,9 @@ def attach(
     return None
 
 
-def attach_model(config: TrackingConfig, run_id: str, package: Path, winner: Winner) -> tuple[str | None, str]:
+def attach_model(
+    config: TrackingConfig, run_id: str, package: Path, winner: Winner
+) -> tuple[str | None, str]:
     """Register a model that was made from a sweep after its end. May be repeated without harm.
 
     Never raises for a store that fails: the model lies on disk, and can be registered again.

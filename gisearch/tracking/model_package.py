@@ -1,4 +1,4 @@
-"""The winner of a sweep, or an ensemble, as an MLflow model: a folder that ``mlflow.pyfunc.load_model`` reads."""
+"""The winner of a sweep, or an ensemble, as an MLflow model: what ``mlflow.pyfunc.load_model`` reads."""
 
 from __future__ import annotations
 
@@ -68,9 +68,7 @@ def package_ensemble(members: Mapping[str, MemberRun], target: Path, dataset: Da
     )
 
 
-def _package(
-    save: Callable[[Path], None], loader: str, target: Path, dataset: Dataset, has_std: bool
-) -> str:
+def _package(save: Callable[[Path], None], loader: str, target: Path, dataset: Dataset, has_std: bool) -> str:
     """Write an MLflow model whose data ``save`` writes and the module ``loader`` reads.
 
     Nothing is pickled: the folder names the module, which reads the files. It is written by hand, because
@@ -94,7 +92,7 @@ def _package(
 
 
 def weights_digest(package: Path) -> str:
-    """Return a hash of the checkpoint in a packaged model; of an ensemble, of all and of the members' weights.
+    """Return a hash of the checkpoint in a packaged model; of an ensemble, of all, and of what each weighs.
 
     Raises:
         OSError: there is none.

@@ -105,8 +105,8 @@ def _claim_name(client: Any, name: str, parent: str) -> str:
 
 
 _ABOUT = f"""\
-**The best model of a sweep: genes in, scores out.** The alias `{ALIAS}` is the sweep's winner, `{ENSEMBLE}` an
-ensemble of its models where one was made; earlier versions won before the sweep went on.
+**The best model of a sweep: genes in, scores out.** The alias `{ALIAS}` is the sweep's winner,
+`{ENSEMBLE}` an ensemble of its models where one was made; earlier versions won before the sweep went on.
 
 Columns in: `gene1`, `gene2`, `gene3` (systematic or standard names, empty for fewer deletions). Columns out:
 `score`, and `std` where the model has one.

@@ -1,8 +1,8 @@
 """An ensemble in a folder of its own: genes in, scores and their standard deviations out.
 
-The folder holds the list of members with their weights, and each member as :mod:`gisearch.tracking.scoring_model`
-writes it; a cell graph that all of them share lies beside them, once. MLflow reads it through
-:func:`_load_pyfunc`.
+The folder holds the list of members with their weights, and each member as
+:mod:`gisearch.tracking.scoring_model` writes it; a cell graph that all of them share lies beside them, once.
+MLflow reads it through :func:`_load_pyfunc`.
 """
 
 from __future__ import annotations

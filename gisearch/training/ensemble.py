@@ -1,7 +1,7 @@
 """Several trained models as one: the weighted mean of what they predict, and how far they disagree.
 
-An ensemble is a :class:`Model` whose parts are the members' models, so that what scores, screens or packages a
-trained model does so with an ensemble too.
+An ensemble is a :class:`Model` whose parts are the members' models, so that what scores, screens or packages
+a trained model does so with an ensemble too.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ Source: Caruana, Niculescu-Mizil, Crew and Ksikes 2004, Ensemble Selection from 
 An ensemble starts from the best few models (their section 2.3) and grows by the model, possibly one it holds
 already, whose addition to the average scores best (2.2). The same is done for several random halves of the
 models, and the ensembles are averaged (2.4): a model that looks good together with others by luck is absent
-from half of them. The best model is in every half here: the paper draws from 2,000 models, many of them alike,
-but of ten, five without the best one may have nothing to replace it. What a model weighs is how often it was
-taken.
+from half of them. The best model is in every half here: the paper draws from 2,000 models, many of them
+alike, but of ten, five without the best one may have nothing to replace it. What a model weighs is how often
+it was taken.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from gisearch.seeding import child_generator
 
 # Of the models beside the best one in a bag: section 2.4 of the paper draws half of them.
 _BAG = 0.5
-# Gains below this are rounding.
-_TINY = 1e-12
+# Scores that differ by less are equal up to rounding.
+_DECIMALS, _TINY = 12, 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +66,7 @@ class Measure:
     def score(self, predicted: Array) -> Array:
         """Return the scores of predictions in label units (probabilities of a binary one), [K, n] to [K]."""
         once = np.ones((1, len(self.measured)))
-        found: Array = weighted_metric(
-            self.metric, self.kind, predicted, self.measured, once, self.scale
-        )[0]
+        found: Array = weighted_metric(self.metric, self.kind, predicted, self.measured, once, self.scale)[0]
         return found
 
     def gain(self, predicted: Array) -> Array:
@@ -101,7 +99,7 @@ def select(predicted: Array, measure: Measure, rules: Rules) -> Selection:
         rules: how to select.
     """
     # The best first, of equals the earlier one: that decides ties below.
-    order = np.argsort(-measure.gain(predicted), kind="stable")
+    order = np.argsort(-measure.gain(predicted).round(_DECIMALS), kind="stable")
     weights, paths = np.zeros(len(predicted)), []
     for bag in _bags(len(predicted), rules):
         counts, path = _grow(predicted[order[bag]], measure, rules)
