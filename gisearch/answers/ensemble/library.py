@@ -17,6 +17,7 @@ from gisearch.errors import CheckpointError, ConfigError, DataError, GisearchErr
 from gisearch.models.batch import GenotypeBatch
 from gisearch.search.results import TrialRow
 from gisearch.training.checkpoint import BEST
+from gisearch.training.config import CONFIG_FILE
 from gisearch.training.experiment import load_trained
 
 LEAST = 2
@@ -34,13 +35,11 @@ class Candidate:
         sweep: its sweep's name.
         row: the trial.
         folder: holds its ``best.pt`` and ``config.yaml``.
-        model: the model's name.
     """
 
     sweep: str
     row: TrialRow
     folder: Path
-    model: str
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,14 @@ class Library:
 
     Attributes:
         candidates: K of them, the best score of the search first.
+        models: the names of their models.
         left_out: why other trials are not among them.
         val: predictions for the validation part, float64 [K, n_val].
         test: predictions for the test part, float64 [K, n_test].
     """
 
     candidates: tuple[Candidate, ...]
+    models: tuple[str, ...]
     left_out: tuple[str, ...]
     val: Array
     test: Array
@@ -117,7 +118,8 @@ def find_candidates(sources: Sequence[Source], top: int) -> tuple[list[Candidate
         for row in source.results.rows:
             if row.value is None or row.status not in _TRAINED:
                 continue
-            if (source.results.trial_folder(row) / BEST).is_file():
+            folder = source.results.trial_folder(row)
+            if (folder / BEST).is_file() and (folder / CONFIG_FILE).is_file():
                 found.append((sign * row.value, i, row.number, source, row))
             else:
                 gone += 1
@@ -131,12 +133,7 @@ def find_candidates(sources: Sequence[Source], top: int) -> tuple[list[Candidate
     if len(found) < LEAST:
         raise _too_few(sources, len(found), left_out)
     candidates = [
-        Candidate(
-            source.results.name,
-            row,
-            source.results.trial_folder(row),
-            str(source.results.config_of(row)["model"]["name"]),
-        )
+        Candidate(source.results.name, row, source.results.trial_folder(row))
         for *_, source, row in found[:top]
     ]
     return candidates, left_out
@@ -158,6 +155,7 @@ def predict_candidates(
         for name in ("val", "test")
     ]
     usable: list[Candidate] = []
+    models: list[str] = []
     predicted: list[list[Array]] = []
     said = list(left_out)
     for one in candidates:
@@ -168,11 +166,12 @@ def predict_candidates(
             said.append(f"{one.sweep}/{one.row.trial_id} cannot be used: {error}")
             continue
         usable.append(one)
+        models.append(trained.config.model.name)
         predicted.append(found)
     if len(usable) < LEAST:
         raise _too_few(sources, len(usable), said)
     val, test = (np.stack([parts[i] for parts in predicted]) for i in range(len(batches)))
-    return Library(tuple(usable), tuple(said), val, test)
+    return Library(tuple(usable), tuple(models), tuple(said), val, test)
 
 
 def check_room(folder: Path, candidates: Sequence[Candidate], dataset: Dataset) -> None:

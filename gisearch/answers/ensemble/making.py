@@ -74,8 +74,9 @@ def stored_ensemble(request: Request, candidates: Sequence[Candidate]) -> Ensemb
     folder = request.sources[0].folder
     found = read_ensemble(folder)
     asked = request.asked(candidates)
-    if found is None or (found.asked == asked and (folder / ENSEMBLE_FOLDER / MODEL_FOLDER).is_dir()):
-        return found
+    if found is None or found.asked == asked:
+        # Made again, it is the same; without its files it is of no use.
+        return found if (folder / ENSEMBLE_FOLDER / MODEL_FOLDER).is_dir() else None
     before = found.asked
     options = " ".join(f"--{key} {before.get(key)}" for key in request.options)
     changed = (
@@ -162,8 +163,8 @@ def _findings(
     source = request.sources[0]
     scores, weights = measure.score(library.val), selection.weights
     everyone = [
-        Member(one.sweep, one.row.trial_id, one.model, float(score), float(weight))
-        for one, score, weight in zip(library.candidates, scores, weights, strict=True)
+        Member(one.sweep, one.row.trial_id, model, float(score), float(weight))
+        for one, model, score, weight in zip(library.candidates, library.models, scores, weights, strict=True)
     ]
     order = [int(i) for i in np.argsort(-weights, kind="stable") if weights[i] > 0]
     best = int(np.argmax(measure.gain(library.val)))
