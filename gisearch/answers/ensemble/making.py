@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from rich.console import Console
@@ -23,6 +23,7 @@ from gisearch.answers.ensemble.words import sentences
 from gisearch.answers.evidence import Evidence, ScoredPart
 from gisearch.answers.findings import Interval
 from gisearch.answers.source import Source
+from gisearch.answers.weighted_metrics import Array
 from gisearch.answers.wording import verdict_of
 from gisearch.data.dataset import Dataset
 from gisearch.errors import ConfigError, DataError, disk_full
@@ -122,7 +123,7 @@ def make_ensemble(request: Request, console: Console, *, again: bool) -> tuple[E
     return findings, True
 
 
-def measure_of(dataset: Dataset, metric: str, mode: Any) -> Measure:
+def measure_of(dataset: Dataset, metric: str, mode: Literal["max", "min"]) -> Measure:
     """Return what scores predictions of the validation part; it reads no other label.
 
     Raises:
@@ -135,7 +136,7 @@ def measure_of(dataset: Dataset, metric: str, mode: Any) -> Measure:
 
 
 def judge(
-    library: Library, weights: np.ndarray, best: int, dataset: Dataset, measure: Measure, seed: int
+    library: Library, weights: Array, best: int, dataset: Dataset, measure: Measure, seed: int
 ) -> Mapping[str, Interval]:
     """Score the ensemble and the best candidate on the test part: ``test``, ``best_test``, ``difference``.
 
