@@ -81,9 +81,9 @@ def find_model(run: str, results_dir: str) -> Path:
         ConfigError: there is none, or its checkpoint has been removed.
     """
     name, _, alias = run.rpartition("@")
-    if name and alias in (BEST_FOLDER, ENSEMBLE_FOLDER):
-        run = f"{name}/{alias}"
-        if not (find_results(name, results_dir) / alias).is_dir() and alias == ENSEMBLE_FOLDER:
+    if name and alias == ENSEMBLE_FOLDER:
+        run = f"{name}/{ENSEMBLE_FOLDER}"
+        if not _packaged(find_results(name, results_dir) / ENSEMBLE_FOLDER).is_file():
             raise ConfigError(f"{name!r} has no ensemble; make one with python -m gisearch.ensemble {name}.")
     sweep, _, trial = run.strip("/").rpartition("/")
     folder: Path | None = None
@@ -95,8 +95,8 @@ def find_model(run: str, results_dir: str) -> Path:
             raise ConfigError(f"the sweep {sweep!r} has no trial {trial!r}.{nearest_name(trial, known)}")
     else:
         found = find_results(run, results_dir)
-        if (packaged := found / MODEL_FOLDER / MODEL_DATA / MEMBERS_FILE).is_file():
-            return packaged.parent
+        if _packaged(found).is_file():
+            return _packaged(found).parent
         folder = found / BEST_FOLDER if (found / BEST_FOLDER).is_dir() else found
     if not (folder / BEST).is_file():
         raise ConfigError(
@@ -105,3 +105,8 @@ def find_model(run: str, results_dir: str) -> Path:
             f"{folder / CONFIG_FILE}."
         )
     return folder
+
+
+def _packaged(folder: Path) -> Path:
+    """Return where the folder of an ensemble has its list of members."""
+    return folder / MODEL_FOLDER / MODEL_DATA / MEMBERS_FILE

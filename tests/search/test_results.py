@@ -266,6 +266,7 @@ class TestPresentation:
         assert "Best: t0001 with val/pearson = 0.9000 (noise ceiling of the data: 0.9500)" in text
         assert '  model.kind: "b"\n' in text
         assert f"Report: python -m gisearch.report {folder}\n" in text
+        assert f"Ensemble: python -m gisearch.ensemble {folder}\n" in text
         assert "Browse" not in text
         assert "Which choices mattered" in text
 
