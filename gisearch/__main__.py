@@ -16,6 +16,7 @@ VERBS = {
     "report": "leaderboard, which choices mattered, and one page with everything",
     "confirm": "retrain the best configurations with fresh seeds, score them on the test split",
     "ablate": "is one choice worth its cost? paired retrainings around the best configuration",
+    "ensemble": "average the trained models of a sweep, where that predicts better",
     "predict": "score genotypes, or screen all pairs or triples, with a trained model",
     "launch": "run a sweep on a cluster: SLURM, a cloud, machines over SSH",
     "data": "fetch, build and inspect data",

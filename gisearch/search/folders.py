@@ -17,7 +17,10 @@ SWEEP_FILE = "sweep.yaml"
 SPACE_FILE = "search_space.yaml"
 RUNS_FILE = "mlflow_runs.json"
 BEST_FOLDER = "best"
+ENSEMBLE_FOLDER = "ensemble"
 TRIALS_FOLDER = "trials"
+# In the folder of the best trial or of an ensemble: the model as MLflow reads it, and its own files in there.
+MODEL_FOLDER, MODEL_DATA = "model", "data"
 
 
 def trial_folder(sweep: Path, number: int) -> Path:

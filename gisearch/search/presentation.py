@@ -144,6 +144,7 @@ def print_results(results: SweepResults, tracking: TrackingConfig, console: Cons
         lines.append(f"Train it again: python -m gisearch.train --config {config}")
     lines.append(f"Report: python -m gisearch.report {results.handle}")
     lines.append(f"Confirm: python -m gisearch.confirm {results.handle}")
+    lines.append(f"Ensemble: python -m gisearch.ensemble {results.handle}")
     if tracking.enabled:
         if model := read_runs(results.folder)["model"]:
             lines.append(f'Load it in Python: mlflow.pyfunc.load_model("{model}")')

@@ -178,9 +178,9 @@ class TestEffects:
 
 
 class TestHousekeeping:
-    def keeper(self, folder: Path, keep: int = 2, mode: Any = "max") -> Housekeeper:
+    def keeper(self, folder: Path, mode: Any = "max", **search: int) -> Housekeeper:
         study = open_study(folder, "study", Objective("m", mode))
-        plan: Any = SimpleNamespace(config=SimpleNamespace(search=SearchConfig(keep_checkpoints=keep)))
+        plan: Any = SimpleNamespace(config=SimpleNamespace(search=SearchConfig(**search or {"keep_top": 2})))
         return Housekeeper(folder, plan, study)
 
     def touch(self, folder: Path, *numbers: int) -> None:
@@ -201,6 +201,24 @@ class TestHousekeeping:
         for number, value in enumerate([0.1, 0.8, 0.2, 0.8, 0.8]):
             keeper.on_end(number, Outcome("finished", value))
         assert self.left(tmp_path) == expected
+
+    @pytest.mark.parametrize(
+        ("search", "kept"),
+        [
+            ({"keep_top": 4}, 4),
+            ({"keep_checkpoints": 3}, 3),
+            ({"keep_top": 8, "keep_checkpoints": 3}, 3),
+            ({"trials": 16}, 10),
+        ],
+    )
+    def test_how_many(self, tmp_path: Path, search: dict[str, int], kept: int) -> None:
+        """The earlier name still holds; without either the ten best are there for an ensemble."""
+        self.touch(tmp_path, *range(12))
+        keeper = self.keeper(tmp_path, **search)
+        for number in range(12):
+            status = "stopped_early" if number % 2 else "finished"
+            keeper.on_end(number, Outcome(status, number / 100))  # type: ignore[arg-type]
+        assert self.left(tmp_path) == [f"t{number:04d}" for number in range(12 - kept, 12)]
 
     def test_failed_trials_are_not(self, tmp_path: Path) -> None:
         self.touch(tmp_path, 0, 1)
@@ -248,6 +266,7 @@ class TestPresentation:
         assert "Best: t0001 with val/pearson = 0.9000 (noise ceiling of the data: 0.9500)" in text
         assert '  model.kind: "b"\n' in text
         assert f"Report: python -m gisearch.report {folder}\n" in text
+        assert f"Ensemble: python -m gisearch.ensemble {folder}\n" in text
         assert "Browse" not in text
         assert "Which choices mattered" in text
 
