@@ -1,13 +1,14 @@
 """Every model with its best known configuration: ``python -m benchmarks results [--data FOLDER] [--json]``.
 
 The models of the registry and three references (``results_peers.py``) are trained one after another in this
-process and scored once on the test part: on the yeast tables with a random split and with unseen genes, and on
-the demo cell against its noise ceiling. A seed draws the split, the weights, the batches and dropout, so that
-intervals hold both; models of one seed share its split, so that differences are paired. The configurations are
-in ``best_configurations.yaml``; a model without an entry trains with its preset, and its row says so.
+process and scored once on the test part: on the yeast tables with a random split and with unseen genes, and
+on the demo cell against its noise ceiling. A seed draws the split, the weights, the batches and dropout, so
+that intervals hold both; models of one seed share its split, so that differences are paired. The
+configurations are in ``best_configurations.yaml``; a model without an entry trains with its preset, and its
+row says so.
 
-Every result is appended to a file of JSON lines at once: ``--resume FILE`` goes on from it. A model that fails
-has a row with the reason, and ``--resume`` tries it again.
+Every result is appended to a file of JSON lines at once: ``--resume FILE`` goes on from it. A model that
+fails has a row with the reason, and ``--resume`` tries it again.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ def _network(dataset: Dataset, name: str) -> Network:
 
 
 def diffused(network: Network, num_genes: int, genes: npt.NDArray[np.int64]) -> Array:
-    """Return how alike genes are in where ``STEPS`` lazy steps through a network lead, [G, G], 1 with oneself.
+    """Return how alike genes are in where ``STEPS`` lazy steps through a network lead, [G, G].
 
     M = ((1 - a) I + a D^-1/2 A D^-1/2)^t with a = ``DIFFUSION``; K = M M^T, scaled.
     """

@@ -1,4 +1,4 @@
-"""The trainings behind a table of results: one after another in this process, each kept as soon as it is there."""
+"""The trainings behind a table of results: one after another in this process, each kept at once."""
 
 from __future__ import annotations
 

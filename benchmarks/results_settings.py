@@ -95,7 +95,8 @@ def select(option: str, wanted: str | None, valid: Sequence[str], default: Seque
     for name in names:
         if name not in valid:
             raise ConfigError(
-                f"{option}: unknown name {name!r}; expected some of {', '.join(valid)}.{nearest_name(name, valid)}"
+                f"{option}: unknown name {name!r}; expected some of {', '.join(valid)}."
+                f"{nearest_name(name, valid)}"
             )
     if not names:
         raise ConfigError(f"{option}: expected some of {', '.join(valid)}, got none.")

@@ -92,7 +92,7 @@ def test_a_wrong_configuration_is_one_sentence(tmp_path: Path, text: str, error:
 def test_an_unknown_key_is_known_before_anything_is_trained(tmp_path: Path) -> None:
     wrong = contenders_of(TINY, ["additive", "bilinear"], {"bilinear": {"demo": ("model.rnk=3",)}})
     file = tmp_path / "results.jsonl"
-    with pytest.raises(ConfigError, match="best configuration of bilinear: .*rnk.* Did you mean 'rank'"):
+    with pytest.raises(ConfigError, match=r"best configuration of bilinear: .*rnk.* Did you mean 'rank'"):
         run_all({TINY: wrong}, 1, ResultFile(file), extra={}, say=lambda _: None)
     assert not file.exists()
 
