@@ -87,6 +87,19 @@ def numbered_folder(results_dir: str, name: str) -> Path:
         raise ConfigError(f"results.dir: cannot write to {root}: {error.strerror}.") from None
 
 
+def latest_sweep(results_dir: str) -> Path:
+    """Return the folder of the sweep that was started last.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    root = Path(results_dir)
+    files = [*root.glob(f"*/{SWEEP_FILE}")]
+    if not files:
+        raise ConfigError(f"no sweep in {root}/; expected a sweep's name or folder.")
+    return max(files, key=lambda file: file.stat().st_mtime).parent
+
+
 def find_results(name: str, results_dir: str) -> Path:
     """Return the folder of a sweep or training run: its name in ``results.dir``, or a path.
 
