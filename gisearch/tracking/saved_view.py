@@ -32,7 +32,7 @@ def save_view(store: Store, parent_run_id: str, searched: Sequence[str], *, maxi
     Raises:
         Exception: whatever MLflow raises.
     """
-    # Widths in pixels. What the best configuration is comes first: MLflow opens an assistant beside the table.
+    # Widths in pixels. The best configuration comes first: MLflow opens an assistant beside the table.
     columns = {"metrics.`objective`": 90}
     columns |= {f"params.`{name}`": min(140, 30 + 7 * len(name)) for name in searched[:_PARAMETERS]}
     columns |= {f"tags.`{STATUS_TAG}`": 115}
