@@ -5,9 +5,9 @@
   interaction profile in the training part, and the profile smoothed by the networks. Dense, nothing tuned.
 - ``one_hot_logistic``: logistic regression on which genes are deleted.
 - ``measured_pairs``: a control. The same ridge, but all it knows of genes beside who they are is with which
-  others they were *measured* in training, without a label: how much of a score is the screen's design.
+  others they were *measured*, in whatever part, without a label: how much of a score is the screen's design.
 
-They learn from the training part of the split alone, and choose nothing by the validation part.
+They learn from the labels of the training part alone, and choose nothing by the validation part.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from gisearch.data.cell_graph import Network
 from gisearch.data.dataset import Dataset
+from gisearch.data.splits import PARTS
 from gisearch.errors import DataError
 
 Array = npt.NDArray[np.float64]
@@ -45,34 +46,36 @@ class PairTask:
         genes: int64 [G], indices in the cell graph.
         train: int64 [n, 2], positions in ``genes``.
         labels: float64 [n], of ``train``.
+        val: int64 [k, 2], positions in ``genes``.
         test: int64 [m, 2], positions in ``genes``.
     """
 
     genes: npt.NDArray[np.int64]
     train: Pairs
     labels: Array
+    val: Pairs
     test: Pairs
 
     @classmethod
     def of(cls, dataset: Dataset) -> PairTask:
-        """Take the training and test parts of a dataset.
+        """Take the pairs of a dataset, and the labels of its training part.
 
         Raises:
             DataError: a genotype of theirs is no double deletion.
         """
         table = dataset.genotypes.padded()
-        train, test = (table[dataset.split.part(part)] for part in ("train", "test"))
-        for part in (train, test):
+        parts = [table[dataset.split.part(part)] for part in PARTS]
+        for part in parts:
             if (part[:, 1] < 0).any() or (part[:, 2] >= 0).any():
                 raise DataError("this peer scores double deletions; set data.orders=[2].")
-        genes = np.unique(np.concatenate([train[:, :2], test[:, :2]]))
-        found = (np.searchsorted(genes, part[:, :2]) for part in (train, test))
-        return cls(genes, next(found), dataset.values("train").astype(np.float64), next(found))
+        genes = np.unique(np.concatenate(parts)[:, :2])
+        train, val, test = (np.searchsorted(genes, part[:, :2]) for part in parts)
+        return cls(genes, train, dataset.values("train").astype(np.float64), val, test)
 
-    def table(self, values: Array) -> Array:
-        """Return a symmetric table [G, G] that holds the values of the training pairs, 0 elsewhere."""
+    def table(self, pairs: Pairs, values: Array | float) -> Array:
+        """Return a symmetric table [G, G] that holds the values of pairs, 0 elsewhere."""
         filled = np.zeros((len(self.genes), len(self.genes)))
-        filled[self.train[:, 0], self.train[:, 1]] = filled[self.train[:, 1], self.train[:, 0]] = values
+        filled[pairs[:, 0], pairs[:, 1]] = filled[pairs[:, 1], pairs[:, 0]] = values
         return filled
 
 
@@ -88,7 +91,7 @@ def five_part_kernel(dataset: Dataset) -> PeerResult:
         diffused(_network(dataset, name), dataset.cell.num_genes, task.genes)
         for name in ("physical", "database")
     )
-    profile = task.table(task.labels - task.labels.mean())
+    profile = task.table(task.train, task.labels - task.labels.mean())
     smoothing = (identity + physical + database) / 3
     kernel = (
         0.15 * identity
@@ -101,13 +104,13 @@ def five_part_kernel(dataset: Dataset) -> PeerResult:
 
 
 def measured_pairs(dataset: Dataset) -> PeerResult:
-    """Learn with identity and the similarity of which partners were measured at all in training.
+    """Learn with identity and the similarity of which partners were measured at all.
 
     Raises:
         DataError: the data holds other genotypes than double deletions.
     """
     task = PairTask.of(dataset)
-    measured = task.table(np.ones(len(task.train)))
+    measured = task.table(np.concatenate([task.train, task.val, task.test]), 1.0)
     kernel = 0.5 * np.eye(len(task.genes)) + 0.5 * scaled(measured @ measured.T)
     return PeerResult(ridge_scores(task, kernel), len(task.train))
 

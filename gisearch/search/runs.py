@@ -10,7 +10,14 @@ from gisearch.config import assign, build, flatten, to_plain
 from gisearch.errors import ConfigError, nearest_name
 from gisearch.search.composing import compose_experiment
 from gisearch.search.config import SweepConfig
-from gisearch.search.folders import BEST_FOLDER, TRIALS_FOLDER, find_results, numbered_folder
+from gisearch.search.folders import (
+    BEST_FOLDER,
+    TRIALS_FOLDER,
+    find_results,
+    find_run,
+    numbered_folder,
+    trial_folder,
+)
 from gisearch.training.checkpoint import BEST
 from gisearch.training.config import CONFIG_FILE, ExperimentConfig, load_config
 
@@ -66,7 +73,8 @@ def find_model(run: str, results_dir: str) -> Path:
     """Return the folder of a trained model.
 
     Args:
-        run: a sweep (its best trial), ``SWEEP/TRIAL``, a training run, or a folder.
+        run: a sweep (its best trial), ``SWEEP/TRIAL``, a training run, a folder, or the identifier of a
+            sweep's or a trial's run in MLflow.
         results_dir: the results folder.
 
     Raises:
@@ -74,7 +82,10 @@ def find_model(run: str, results_dir: str) -> Path:
     """
     sweep, _, trial = run.strip("/").rpartition("/")
     folder: Path | None = None
-    if sweep and trial.startswith("t") and trial[1:].isdigit() and not Path(run).is_dir():
+    recorded = None if Path(run).is_dir() else find_run(run, results_dir)
+    if recorded is not None and recorded[1] is not None:
+        folder = trial_folder(recorded[0], recorded[1])
+    elif sweep and trial.startswith("t") and trial[1:].isdigit() and not Path(run).is_dir():
         root = find_results(sweep, results_dir) / TRIALS_FOLDER
         folder = root / trial
         if not folder.is_dir():

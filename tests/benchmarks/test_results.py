@@ -188,7 +188,7 @@ def test_the_kernel_is_that_of_its_definition() -> None:
             products = kernel[a, c] * kernel[b, d] + kernel[a, d] * kernel[b, c]
             sums = kernel[a, c] + kernel[b, d] + kernel[a, d] + kernel[b, c]
             assert found[i, j] == pytest.approx(products + 0.1 * sums)
-    task = PairTask(np.arange(5), left, np.array([0.0, 1.0]), right)
+    task = PairTask(np.arange(5), left, np.array([0.0, 1.0]), right, right)
     weights = np.linalg.solve(pair_kernel(kernel, left, left) + np.eye(2), task.labels - 0.5)
     np.testing.assert_allclose(ridge_scores(task, kernel), pair_kernel(kernel, right, left) @ weights + 0.5)
 
