@@ -14,6 +14,7 @@ VERBS = {
     "sweep": "search for the best configuration (python -m gisearch.sweep)",
     "train": "train one configuration",
     "report": "leaderboard, which choices mattered, and one page with everything",
+    "ui": "browse a sweep's trials in MLflow, best first",
     "confirm": "retrain the best configurations with fresh seeds, score them on the test split",
     "ablate": "is one choice worth its cost? paired retrainings around the best configuration",
     "ensemble": "average the trained models of a sweep, where that predicts better",

@@ -17,7 +17,9 @@ from gisearch.search.folders import (
     MODEL_FOLDER,
     TRIALS_FOLDER,
     find_results,
+    find_run,
     numbered_folder,
+    trial_folder,
 )
 from gisearch.training.checkpoint import BEST
 from gisearch.training.config import CONFIG_FILE, MEMBERS_FILE, ExperimentConfig, load_config
@@ -74,7 +76,8 @@ def find_model(run: str, results_dir: str) -> Path:
     """Return the folder of a trained model, or of an ensemble: that of its list of members.
 
     Args:
-        run: a sweep (its best trial), ``SWEEP/TRIAL``, ``SWEEP@ensemble``, a training run, or a folder.
+        run: a sweep (its best trial), ``SWEEP/TRIAL``, ``SWEEP@ensemble``, a training run, a folder, or the
+            identifier of a sweep's or a trial's run in MLflow.
         results_dir: the results folder.
 
     Raises:
@@ -87,7 +90,10 @@ def find_model(run: str, results_dir: str) -> Path:
             raise ConfigError(f"{name!r} has no ensemble; make one with python -m gisearch.ensemble {name}.")
     sweep, _, trial = run.strip("/").rpartition("/")
     folder: Path | None = None
-    if sweep and trial.startswith("t") and trial[1:].isdigit() and not Path(run).is_dir():
+    recorded = None if Path(run).is_dir() else find_run(run, results_dir)
+    if recorded is not None and recorded[1] is not None:
+        folder = trial_folder(recorded[0], recorded[1])
+    elif sweep and trial.startswith("t") and trial[1:].isdigit() and not Path(run).is_dir():
         root = find_results(sweep, results_dir) / TRIALS_FOLDER
         folder = root / trial
         if not folder.is_dir():

@@ -18,6 +18,7 @@ from gisearch.search.housekeeping import Housekeeper
 from gisearch.search.ledger import Ledger, Outcome
 from gisearch.search.presentation import leaderboard, print_effects, print_results, resume_hint, short_names
 from gisearch.search.results import SweepResults, TrialRow, load_results
+from gisearch.search.runs import find_model
 from gisearch.search.study import open_study
 from gisearch.training.objective import Objective
 
@@ -290,3 +291,47 @@ class TestPresentation:
             == "Interrupted; continue with: python -m gisearch.sweep --resume s"
         )
         assert resume_hint(results, "/x").endswith("--resume s results.dir=/x")
+
+
+class TestRunsOfMLflow:
+    """What MLflow's page shows of a run is a name for the commands."""
+
+    SWEEP, TRIAL, OTHER = "0" * 31 + "a", "0" * 31 + "b", "0" * 31 + "c"
+
+    @pytest.fixture
+    def results_dir(self, tmp_path: Path) -> Path:
+        for name, parent, children in (
+            ("first", "f" * 32, {0: "e" * 32}),
+            ("second", self.SWEEP, {3: self.TRIAL, 11: self.OTHER}),
+        ):
+            write_runs_in(tmp_path / name, parent, children)
+        for folder in ("best", "trials/t0003"):
+            (tmp_path / "second" / folder).mkdir(parents=True)
+            (tmp_path / "second" / folder / "best.pt").touch()
+        return tmp_path
+
+    def test_a_sweep_and_its_trials_are_found(self, results_dir: Path) -> None:
+        second = results_dir / "second"
+        assert find_results(self.SWEEP, str(results_dir)) == second
+        assert find_results(self.TRIAL, str(results_dir)) == second
+        assert find_model(self.SWEEP, str(results_dir)) == second / "best"
+        assert find_model(self.TRIAL, str(results_dir)) == second / "trials" / "t0003"
+
+    def test_a_trial_without_a_model_says_so(self, results_dir: Path) -> None:
+        with pytest.raises(ConfigError, match=r"second/trials/t0011 holds no trained model \(best\.pt\)"):
+            find_model(self.OTHER, str(results_dir))
+
+    def test_an_unknown_run_is_one_sentence(self, results_dir: Path) -> None:
+        for find in (find_results, find_model):
+            with pytest.raises(ConfigError, match=r"has recorded the MLflow run 9{32}; run this in"):
+                find("9" * 32, str(results_dir))
+
+    def test_a_folder_with_such_a_name_comes_first(self, results_dir: Path) -> None:
+        folder = results_dir / self.SWEEP
+        folder.mkdir()
+        assert find_results(self.SWEEP, str(results_dir)) == folder
+
+
+def write_runs_in(folder: Path, parent: str, children: dict[int, str]) -> None:
+    folder.mkdir()
+    write_runs(folder, parent, children)
