@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gisearch.data.cell_graph import CellGraph, Network
 from gisearch.data.config import GenotypeFile, NetworkFile, TablesData
-from gisearch.data.dataset import LoadReport
+from gisearch.data.dataset import LeftOut, LoadReport
 from gisearch.data.gene_names import GeneNames
 from gisearch.data.genotypes import Genotypes
 from gisearch.data.sources.biogrid import ORGANISM, read_biogrid
@@ -47,6 +47,7 @@ def assemble(config: TablesData) -> tuple[CellGraph, Genotypes, LoadReport]:
 
     unresolved: dict[str, Counter[str]] = {}
     notes: list[str] = []
+    lost: list[LeftOut | None] = []
     networks: dict[str, Network] = {}
     for named in edges:
         resolved = named.resolve(names)
@@ -55,6 +56,7 @@ def assemble(config: TablesData) -> tuple[CellGraph, Genotypes, LoadReport]:
         networks[named.name] = resolved.network
         sources.append(resolved.summary)
         notes += named.notes
+        lost.append(resolved.left_out)
         if resolved.unresolved:
             unresolved[f"network {named.name}"] = resolved.unresolved
     metabolism = None
@@ -63,11 +65,15 @@ def assemble(config: TablesData) -> tuple[CellGraph, Genotypes, LoadReport]:
         sources.append(summary)
         if unknown:
             unresolved["metabolism"] = unknown
+            notes.append(model.immortal(unknown))
+            lost.append(model.left_out(unknown, names))
     genotypes = resolve_genotypes(tables, names)
+    lost += genotypes.left_out
     report = LoadReport(
         sources=(*sources, *genotypes.summaries),
         unresolved={**unresolved, **{f"genotypes {name}": c for name, c in genotypes.unresolved.items()}},
         notes=(*notes, *genotypes.notes),
+        left_out=tuple(part for part in lost if part is not None),
     )
     return CellGraph(names, networks, metabolism), genotypes.genotypes, report
 
@@ -117,6 +123,7 @@ def _read_genotypes(file: GenotypeFile) -> NamedGenotypes:
         labels=file.labels,
         binary=file.binary,
         duplicates=file.duplicates or "error",
+        has_header=file.header is not False,
     )
 
 

@@ -63,8 +63,8 @@ def read_edge_list(
         found = ", ".join(repr(column) for column in table.columns[:16])
         raise DataError(
             f"{table.path}: no two columns of gene names; expected for example 'gene1' and 'gene2', or "
-            f"'regulator' and 'target', found the columns {found}: name them with source_column and "
-            "target_column."
+            f"'regulator' and 'target', found the columns {found}: name them with "
+            "columns: [first, second], or set header: false for a file without a header."
         )
     accepted = pair or ((), ())
     source = table.require(*([source_column] if source_column else accepted[0]))
@@ -85,9 +85,10 @@ def read_edge_list(
     if outside.any():
         row = int(np.flatnonzero(outside)[0])
         got = "nothing" if np.isnan(raw[row]) else f"{raw[row]:g}"
+        scale = "" if np.isnan(raw[row]) else "; set score_scale to the largest possible score"
         raise DataError(
             f"{table.path}, line {table.line(int(frame.index[row]))}, column {score!r}: expected a score "
-            f"from 0 to {score_scale:g}, got {got}; set score_scale to the largest possible score."
+            f"from 0 to {score_scale:g}, got {got}{scale}."
         )
     keep = (raw > 0) & (raw >= (min_score or 0.0))
     dropped = int(len(keep) - keep.sum())

@@ -7,13 +7,12 @@ row per transcription factor and one column per gene, both separated by semicolo
 
 from __future__ import annotations
 
-import itertools
 import re
 from pathlib import Path
 
 import numpy as np
 
-from gisearch.data.sources.files import open_bytes
+from gisearch.data.sources.cells import plain_cell
 from gisearch.data.sources.named_edges import NamedEdges, check_named, encode
 from gisearch.data.sources.tables import Table, open_table
 from gisearch.errors import DataError
@@ -73,32 +72,26 @@ def _pairs_of_columns(table: Table, name: str, first: list[str], second: list[st
 
 def _has_flags(table: Table) -> bool:
     """Return whether the first row after the header holds a name and then only 0 and 1."""
-    with open_bytes(table.path) as stream:
-        row = next(itertools.islice(stream, table.lines_before, None), b"").decode(errors="replace")
-    cells = [cell.strip().strip('"') for cell in row.strip("\r\n").split(table.separator)]
-    return len(cells) > 2 and set(cells[1:]) <= {"0", "1"}
+    _, cells = next(table.rows(), (0, ()))
+    return len(cells) > 2 and {plain_cell(cell) for cell in cells[1:]} <= {"0", "1"}
 
 
 def _read_matrix(table: Table, name: str) -> NamedEdges:
     targets: tuple[str, ...] = table.columns
     regulators: list[str] = []
     present: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
-    with open_bytes(table.path) as stream:
-        for number, raw in enumerate(stream, start=1):
-            line = raw.decode("utf-8-sig", errors="replace").strip("\r\n")
-            if number <= table.lines_before or not line.strip():
-                continue
-            regulator, *cells = (cell.strip().strip('"') for cell in line.split(table.separator))
-            # The header may or may not have a cell above the regulators.
-            if not regulators and len(cells) == len(targets) - 1:
-                targets = targets[1:]
-            if len(cells) != len(targets) or not set(cells) <= {"0", "1"}:
-                raise DataError(
-                    f"{table.path}, line {number}: expected a regulator and {len(targets)} cells of 0 or 1, "
-                    "or a table with the columns 'regulator' and 'target'."
-                )
-            regulators.append(regulator)
-            present.append(np.flatnonzero(np.array(cells) == "1"))
+    for number, row in table.rows():
+        regulator, *cells = map(plain_cell, row)
+        # The header may or may not have a cell above the regulators.
+        if not regulators and len(cells) == len(targets) - 1:
+            targets = targets[1:]
+        if len(cells) != len(targets) or not set(cells) <= {"0", "1"}:
+            raise DataError(
+                f"{table.path}, line {number}: expected a regulator and {len(targets)} cells of 0 or 1, "
+                "or a table with the columns 'regulator' and 'target'."
+            )
+        regulators.append(regulator)
+        present.append(np.flatnonzero(np.array(cells) == "1"))
     rows = np.repeat(np.arange(len(regulators)), [len(p) for p in present])
     columns = np.concatenate(present) if present else np.empty(0, dtype=np.int64)
     pairs = np.stack([rows, columns + len(regulators)], axis=1).astype(np.int64)

@@ -62,6 +62,7 @@ def yeast_tables(config: YeastData) -> TablesData:
         genotypes={name: GenotypeFile(path=str(path)) for name, path in found.items()},
         metabolism=str(model) if model else None,
         isolated_genes=config.isolated_genes,
+        max_unknown=config.max_unknown,
     )
 
 
