@@ -97,7 +97,9 @@ def test_a_quoted_line_break_counts_as_a_line(tmp_path: Path) -> None:
     assert table.read([], ["fitness"])["fitness"].tolist() == [0.5]
 
 
-@pytest.mark.parametrize("spelling", ["NA", "NaN", "nan", "None", "null", "N/A", "#N/A", "-", ".", " ", "  NA "])
+@pytest.mark.parametrize(
+    "spelling", ["NA", "NaN", "nan", "None", "null", "N/A", "#N/A", "-", ".", " ", "  NA "]
+)
 def test_a_missing_number_is_missing_however_it_is_spelt(tmp_path: Path, spelling: str) -> None:
     path = write(tmp_path, f"gene1,gene2,fitness\nYAL001C,YAL002W,{spelling}\nYAL003W,YAL005C,0.25\n")
     values = np.array([row[2] for row in read(path, "fitness")], dtype=float)
@@ -136,7 +138,10 @@ def test_what_a_file_is_tells_its_content_not_its_name(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\x28\xb5\x2f\xfd" + bytes(30), "is compressed by zstd; expected plain text, gzip, xz, bzip2 or zip"),
+        (
+            b"\x28\xb5\x2f\xfd" + bytes(30),
+            "is compressed by zstd; expected plain text, gzip, xz, bzip2 or zip",
+        ),
         (gzip.compress(tarred(TEXT)), "is a tar archive; unpack it and name the file to read"),
         (lzma.compress(tarred(TEXT)), "is a tar archive; unpack it and name the file to read"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512), "is a spreadsheet; save the sheet as tab-"),

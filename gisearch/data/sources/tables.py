@@ -7,6 +7,7 @@ file, a missing column or a value that is no number is reported in the same word
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -164,7 +165,8 @@ class Table:
                 f"{self.path}, line {line}: is no text in UTF-8; save the table as such."
             ) from None
         for row, cells in records(text, self.separator, quotes):
-            if any(cell.strip() for cell in cells):
+            alone = len(cells) <= 1 or self.separator == " "
+            if not alone or any(cell.strip() for cell in cells):
                 yield self.line(row), tuple(cells)
 
     def _content(self) -> bytes:
@@ -277,13 +279,17 @@ def open_table(
             if not has_header:
                 return Table(path, tuple(str(place + 1) for place in range(len(fields))), sep, i)
             tables.append(Table(path, fields, sep, i + record.lines))
-    complete = (t for t in tables if all(_has(t, accepted) for accepted in header_names))
-    return next(complete, tables[0])
+    return next((table for table in tables if _has_all(table.columns, header_names)), tables[0])
 
 
-def _has(table: Table, accepted: Sequence[str]) -> bool:
-    present = {plain_column(column) for column in table.columns}
-    return any(plain_column(name) in present for name in accepted)
+def _has_all(columns: Sequence[str], header_names: Sequence[Sequence[str]]) -> bool:
+    """Return whether every required column is there, each another one."""
+    plain = [plain_column(column) for column in columns]
+    places = [
+        [i for i, column in enumerate(plain) if column in set(map(plain_column, accepted))]
+        for accepted in header_names
+    ]
+    return any(len(set(choice)) == len(choice) for choice in itertools.product(*places))
 
 
 def _empty(cells: pd.Series[Any]) -> npt.NDArray[np.bool_]:
