@@ -27,14 +27,15 @@ def parser() -> argparse.ArgumentParser:
         prog="gisearch predict",
         description="Score genotypes with a trained model, or screen all pairs or triples of genes.",
         epilog="The table has the columns gene1, gene2 and gene3: systematic or standard names, empty for "
-        "fewer deletions. The output has the input's columns and `score` (for a binary target the "
-        "probability of the positive class), and `std` where the model has one. A list of genes has a "
-        "systematic or standard name per line; # begins a comment.",
+        "fewer deletions; it may be compressed. The output has the input's columns and `score` "
+        "(for a binary target the probability of the positive class), and `std` where the model has one. "
+        "A list of genes has a systematic or standard name per line (# begins a comment), or is a table with a column gene. An "
+        "output FILE that ends in .gz, .xz, .bz2 or .zip is compressed.",
     )
     result.add_argument(
         "run", help="a sweep (its best trial), SWEEP/TRIAL, SWEEP@ensemble, a training run, or a folder"
     )
-    result.add_argument("genotypes", nargs="?", help="a CSV or TSV table, possibly gzipped")
+    result.add_argument("genotypes", nargs="?", help="a delimited table, possibly compressed")
     result.add_argument(
         "-o", "--output", metavar="FILE", help="where the scores go (default: standard output)"
     )
@@ -107,6 +108,12 @@ def _score(arguments: argparse.Namespace) -> int:
     folder = find_model(arguments.run, arguments.results_dir)
     dataset = load_dataset(load_model_config(folder).data)
     queries = read_queries(Path(arguments.genotypes), dataset.cell.names)
+    if queries.unused:
+        unused = ", ".join(map(repr, queries.unused))
+        print(
+            f"deleted genes read from {', '.join(map(repr, queries.gene_columns))}; not used: {unused}",
+            file=sys.stderr,
+        )
     trained = load_model(folder, dataset)
     scores, std = trained.predict(GenotypeBatch.from_table(queries.table))
     spread = None if std is None else std.numpy()

@@ -20,8 +20,9 @@ from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Dataset, LoadReport, Target
 from gisearch.data.gene_names import GeneNames
 from gisearch.data.genotypes import MAX_DELETIONS, Genotypes
-from gisearch.data.queries import GENE_COLUMNS, SCORE_COLUMNS, deleted_genes
-from gisearch.errors import CheckpointError, DataError, nearest_name
+from gisearch.data.queries import SCORE_COLUMNS, deleted_genes
+from gisearch.data.sources.gene_columns import find_gene_columns
+from gisearch.errors import CheckpointError, DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +49,7 @@ class ScoringModel:
 
         Args:
             table: columns gene1, gene2 and gene3 (the last two may be missing): systematic or standard
-                names, empty for fewer deletions. Further columns are ignored.
+                names, empty or missing for fewer deletions. Further columns are ignored.
             params: not used.
 
         Returns:
@@ -70,13 +71,8 @@ class ScoringModel:
 
     def _genotypes(self, table: pd.DataFrame) -> npt.NDArray[np.int64]:
         """Return deleted gene indices, int64 [n, 3], ascending and padded with -1."""
-        if GENE_COLUMNS[0] not in table.columns:
-            found = [str(name) for name in table.columns]
-            raise DataError(
-                f"the table has no column {GENE_COLUMNS[0]!r} (it has: {', '.join(found) or 'none'}); "
-                f"expected {', '.join(GENE_COLUMNS)}.{nearest_name(GENE_COLUMNS[0], found)}"
-            )
-        given = table[[name for name in GENE_COLUMNS if name in table.columns]].fillna("").astype(str)
+        places = find_gene_columns([str(name) for name in table.columns], "the table")
+        given = table.iloc[:, places].fillna("").astype(str)
         result = np.full((len(table), MAX_DELETIONS), -1, dtype=np.int64)
         for i, row in enumerate(given.itertuples(index=False)):
             genes = deleted_genes(row, self.names, f"row {i}")
