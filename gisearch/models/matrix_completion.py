@@ -16,6 +16,8 @@ from gisearch.models.additive import GeneEffects
 from gisearch.models.base import Model, Prediction, Scorer
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.config.matrix_completion import MatrixCompletionConfig
+from gisearch.models.layers.config import GeneInputsConfig
+from gisearch.models.layers.gene_inputs import gene_inputs
 from gisearch.models.layers.network_mean import NetworkMean
 
 # As in the bilinear model: vectors that start small take up what many pairs share first.
@@ -64,16 +66,18 @@ class MatrixCompletion(Model):
         super().__init__()
         self.config = config
         self.mean = NetworkMean(cell.require(config.networks), cell.num_genes)
-        self.effects = GeneEffects(cell.num_genes)
+        self.effects = GeneEffects(cell, GeneInputsConfig())
         self.pairs = LowRankPairs(cell.num_genes, config.rank, config.dropout)
 
     def genes(self) -> tuple[Tensor, Tensor]:
         """Return the vectors [N, r] and effects [N, 1] of all genes: their own and their neighbours'."""
-        rank, own, effects = self.config.rank, self.pairs.own, self.effects.effect
+        rank, own = self.config.rank, self.pairs.own
+        effects = gene_inputs(self.effects.effect, self.effects.features)
         together = torch.cat([own, effects], dim=1) if self.config.tie_effects else own
         tied = self.mean.spread(together, self.config.tie, self.config.hops)
         vectors = self.monitor.watch("vectors", tied[:, :rank])
-        return vectors, self.monitor.watch("effects", tied[:, rank:] if self.config.tie_effects else effects)
+        effects = tied[:, rank:] if self.config.tie_effects else effects
+        return vectors, self.monitor.watch("effects", effects)
 
     def forward(self, batch: GenotypeBatch) -> Prediction:
         """Score B genotypes; the details hold both parts, ``additive`` and ``pairs``, [B] each."""
