@@ -66,7 +66,7 @@ class BoostedTrees(FittedModel):
         """Score B genotypes."""
         for parameter in self.trees.parameters():
             self.monitor.watch("trees", parameter)
-        score = self.trees(self.features(batch)).float()
+        score = self.trees(self.describe(batch)).float()
         return Prediction(self.monitor.watch("score", score))
 
     def fit_epoch(self, batch: GenotypeBatch, targets: Targets) -> float:
@@ -86,6 +86,14 @@ class BoostedTrees(FittedModel):
         self._take(fit.booster)
         fit.scores = fit.scores + self.trees(fit.features, first=before)
         return float(targets.loss(fit.scores.float()))
+
+    def describe(self, batch: GenotypeBatch) -> Tensor:
+        """Return the features of B genotypes, float64 [B, F]."""
+        return self.features(batch)
+
+    def describe_training(self, batch: GenotypeBatch, targets: Targets) -> Tensor:
+        """Return the features of the training genotypes, float64 [n, F], none of which knows its own label."""
+        return self.out_of_fold(batch, lambda model, part: model.features(part))
 
     def num_parameters(self) -> dict[str, int]:
         """Return the number of values that the trees' leaves hold; none is trained by gradients."""
@@ -107,7 +115,7 @@ class BoostedTrees(FittedModel):
             early_stopping=False,
             random_state=self.seed,
         )
-        features = self.out_of_fold(batch, lambda model, part: model.features(part))
+        features = self.describe_training(batch, targets)
         fit = _Fit(booster, batch, targets, features, torch.zeros_like(features[:, 0]))
         loaded = {name: value.clone() for name, value in self.trees.state_dict().items()}
         while booster.max_iter < len(loaded["value"]):
