@@ -15,6 +15,7 @@ from gisearch.models.config.gene_interaction_dango import GeneInteractionDangoCo
 from gisearch.models.config.gene_interaction_diff import GeneInteractionDiffConfig
 from gisearch.models.config.hetero_cell import HeteroCellConfig
 from gisearch.models.config.hetero_cell_bipartite import HeteroCellBipartiteConfig
+from gisearch.models.config.kernel import PairwiseKernelConfig
 
 ModelConfig: TypeAlias = Annotated[
     GeneInteractionDangoConfig
@@ -22,6 +23,7 @@ ModelConfig: TypeAlias = Annotated[
     | AdditiveEffectsConfig
     | BilinearEmbeddingConfig
     | BoostedTreesConfig
+    | PairwiseKernelConfig
     | HeteroCellConfig
     | HeteroCellBipartiteConfig
     | GeneInteractionDiffConfig,
@@ -34,6 +36,7 @@ MODELS: dict[str, type[BaseModelConfig]] = {
     "additive": AdditiveEffectsConfig,
     "bilinear": BilinearEmbeddingConfig,
     "boosted_trees": BoostedTreesConfig,
+    "kernel": PairwiseKernelConfig,
     "hetero_cell": HeteroCellConfig,
     "hetero_cell_bipartite": HeteroCellBipartiteConfig,
     "diffusion": GeneInteractionDiffConfig,
