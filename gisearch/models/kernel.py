@@ -1,8 +1,8 @@
 """PairwiseKernel: kernel ridge regression on genotypes, by what genes are and how they interact.
 
-The field's strongest signal is its own: genes whose interactions look alike work in one pathway. A kernel between
-genes says how alike two are, one between genotypes compares them gene by gene, and the prediction is a weighted
-sum over the training genotypes, found by conjugate gradients without the n x n matrix of the kernel.
+A screen's strongest signal is its own: genes whose interactions look alike work in one pathway. A kernel
+between genes says how alike two are, one between genotypes compares them gene by gene, and the prediction is
+a weighted sum over the training genotypes, found by conjugate gradients without the n x n matrix of the kernel.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from gisearch.models.config.kernel import PairwiseKernelConfig
 from gisearch.models.kernels.calibration import calibrated, uncalibrated
 from gisearch.models.kernels.conjugate_gradients import ConjugateGradients
 from gisearch.models.kernels.gene_kernel import GeneSimilarity
-from gisearch.models.kernels.machine import KernelMachine
 from gisearch.models.kernels.genotype_sets import GenotypeSets
 from gisearch.models.kernels.held_out import predict_folds
+from gisearch.models.kernels.machine import KernelMachine
 from gisearch.models.kernels.state import KernelState
 from gisearch.models.targets import Targets
 
@@ -92,7 +92,7 @@ class PairwiseKernel(FittedModel):
         return Prediction(self.monitor.watch("score", score.to(self.state.dual)), std)
 
     def scorer(self) -> Scorer:
-        """Return what scores very many genotypes: pairs are looked up among those of all genes, computed once."""
+        """Return what scores very many genotypes: pairs are looked up among all, computed once."""
         machine = self._prepared()
         if machine is None:
             return super().scorer()
@@ -102,7 +102,7 @@ class PairwiseKernel(FittedModel):
         return Scorer(lambda deleted: (slope * predict(deleted) + offset).to(like))
 
     def fit_epoch(self, batch: GenotypeBatch, targets: Targets) -> float:
-        """Take ``iterations`` steps of conjugate gradients; return the loss of the training part's own scores.
+        """Take ``iterations`` steps of conjugate gradients; return the loss of the training part itself.
 
         Before the first one the folds are predicted that calibrate scores, and those are solved to the end.
 
@@ -151,8 +151,8 @@ class PairwiseKernel(FittedModel):
             torch.equal(self.state.genotypes(), local) and torch.equal(self.state.labels.double(), labels)
         ):
             raise CheckpointError(
-                "the loaded kernel model cannot be continued with these training genotypes; expected those that "
-                "the run was started with."
+                "the loaded kernel model cannot be continued with these training genotypes; expected those "
+                "that the run was started with."
             )
         machine = self._prepared()
         assert machine is not None

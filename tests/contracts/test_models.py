@@ -112,7 +112,12 @@ def relabel(cell: CellGraph, to: np.ndarray[Any, np.dtype[np.int64]]) -> CellGra
     metabolism = cell.metabolism
     if metabolism is not None:
         metabolism = dataclasses.replace(metabolism, complex_genes=to[metabolism.complex_genes])
-    return CellGraph(GeneNames(tuple(names)), networks, metabolism)
+    back = np.argsort(to)
+    features = {
+        name: dataclasses.replace(table, values=table.values[back], known=table.known[back])
+        for name, table in cell.features.items()
+    }
+    return CellGraph(GeneNames(tuple(names)), networks, metabolism, features)
 
 
 def test_a_batch_of_one_equals_its_row(variant: Any, make_model: MakeModel, batch: GenotypeBatch) -> None:

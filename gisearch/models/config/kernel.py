@@ -162,8 +162,8 @@ class PairwiseKernelConfig(BaseModelConfig):
         weights = (self.identity, *self.network_weights(cell).values(), *self.feature_weights(cell).values())
         if not any(weights) and not self.profile.kinds():
             raise DataError(
-                "no kernel between genes has a weight: model.identity and model.profile are 0, and the data has "
-                f"no network or features with one (it has networks: {', '.join(cell.networks) or 'none'}; "
+                "no kernel between genes has a weight: model.identity and model.profile are 0, and the data "
+                f"has no network or features with one (networks: {', '.join(cell.networks) or 'none'}; "
                 f"features: {', '.join(cell.features) or 'none'}); expected one at least above 0."
             )
 

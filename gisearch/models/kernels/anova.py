@@ -1,13 +1,13 @@
 """The kernel between genotypes, and its products with vectors that never build it.
 
-    k(G, H) = w1 sum K(a, b) + w2 sum over pairs |K(a,b) K(a,d); K(c,b) K(c,d)|+ + w3 sum over triples |...|+
+    k(G, H) = w1 sum K(a, b) + w2 sum over pairs perm K(ac, bd) + w3 sum over triples perm K(ace, bdf)
 
-over a in G and b in H, pairs {a, c} of G and {b, d} of H, and triples, where |.|+ is the permanent of the genes'
-kernel: K(a,b) K(c,d) + K(a,d) K(c,b) for pairs. For pairs it is the pairwise kernel of Ben-Hur and Noble (2005,
+over a in G and b in H, pairs ac of G and bd of H, and triples; perm is the permanent of the genes' kernel:
+K(a,b) K(c,d) + K(a,d) K(c,b) for pairs. For pairs it is the pairwise kernel of Ben-Hur and Noble (2005,
 Bioinformatics 21 Suppl 1: i38); summed over orders it is an ANOVA kernel of sets.
 
 Its product with a vector v is a function of genotypes that m x m numbers describe, for m genes: with V the
-symmetric matrix of v over the training pairs, pair {a, c} gets (K V K)(a, c). That is the generalised vec trick
+symmetric matrix of v over the training pairs, pair ac gets (K V K)(a, c). That is the generalised vec trick
 (Airola and Pahikkala 2018, IEEE Trans Neural Netw Learn Syst 29(8): 3374).
 
 Shapes: n training genotypes over m genes, B genotypes over r genes.
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from gisearch.models.kernels.genotype_sets import GenotypeSets
+from gisearch.models.kernels.sparse import sparse_rows
 from gisearch.models.kernels.triples import TripleTerm
 
 # Numbers that are gathered at a time, which bounds the memory.
@@ -73,10 +74,7 @@ class AnovaKernel:
         """Return sum_j dual_j k(., j) for float64 [n]."""
         row, gene = self.training.singles
         effects = dual.new_zeros(self.num_genes).index_add_(0, gene, dual[row])
-        shape = (self.num_genes, self.num_genes)
-        pairs = torch.sparse_csr_tensor(
-            self._starts, self._columns, dual[self._rows], shape, check_invariants=False
-        )
+        pairs = sparse_rows(self._starts, self._columns, dual[self._rows], self.num_genes)
         return DualFunction(effects, pairs, self._triples.combine(dual) if self._triples else None)
 
     def evaluate(self, function: DualFunction, table: Tensor, genotypes: GenotypeSets) -> Tensor:
@@ -156,7 +154,7 @@ def entries(left: Tensor, right: Tensor, a: Tensor, b: Tensor) -> Tensor:
 def _permanents(k: Tensor, weights: OrderWeights) -> Tensor:
     """Return the weighted sums of the permanents of all square parts of k, [..., K, L] -> [...].
 
-    Of size one, two and three, from sums over rows, columns and all: sub-permanents sum over injective choices.
+    Of size one, two and three; a permanent sums over all ways to give every row a column of its own.
     """
     total = weights.first * k.sum((-2, -1))
     rows, columns = k.shape[-2:]

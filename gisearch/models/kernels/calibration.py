@@ -11,7 +11,7 @@ _STEPS = 100
 
 
 def uncalibrated(labels: Tensor, *, binary: bool) -> tuple[float, float]:
-    """Return slope and offset that take scores as they are; for binary labels, to the logit around their mean."""
+    """Return slope and offset that take scores as they are; binary, to the logit around the labels' mean."""
     if not binary:
         return 1.0, 0.0
     mean = min(max(labels.mean().item(), 1e-3), 1.0 - 1e-3)

@@ -1,4 +1,4 @@
-"""Conjugate gradients that stop and go on: the solution of a positive definite system, some steps at a time."""
+"""Conjugate gradients that that stop and go on: a positive definite system solved some steps at a time."""
 
 from __future__ import annotations
 

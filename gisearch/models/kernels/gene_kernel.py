@@ -135,7 +135,7 @@ class GeneKernel:
         return similarity.total + profiles + self._spread(to_training, to_training)
 
     def _spread(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Return the weighted profiles of neighbours, B K B with a unit diagonal, [r, c], of B [r, m], [c, m]."""
+        """Return the neighbours' profiles, weighted B K B of unit diagonals, [r, c], of B [r, m], [c, m]."""
         total = rows.new_zeros(len(rows), len(columns))
         for weight, plain in self._spreading:
             left = rows @ plain

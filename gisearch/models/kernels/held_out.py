@@ -1,7 +1,7 @@
 """Training genotypes predicted from the others: what a solution says of labels that did not enter it.
 
-A solution's scores of its own training genotypes know their labels, twice: by the dual coefficients, and by the
-profiles. A fold's genotypes are therefore taken out of both.
+A solution's scores of its own training genotypes know their labels, twice: by the dual coefficients, and by
+the profiles. A fold's genotypes are therefore taken out of both.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class KernelMachine:
         return self.anova.diagonal(self.kernel.square, self.training) + ridge
 
     def predict(self, dual: Tensor, genes: Tensor) -> Tensor:
-        """Return the scores of genotypes of any genes of the cell, float64 [B], of int64 [B, K], -1 for none."""
+        """Return the scores of genotypes of any genes, float64 [B], of int64 [B, K], -1 for none."""
         asked = genes[genes >= 0].unique()
         table, rows = self._table_of(asked)
         local = torch.where(genes >= 0, rows[genes.clamp_min(0)], -1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gisearch.data.cell_graph import Network
+from gisearch.models.kernels.sparse import sparse_rows
 
 # Columns that spread over the network at a time, which bounds the memory.
 _BLOCK = 512
@@ -18,9 +19,9 @@ _BLOCK = 512
 class NetworkKernel:
     """How much two genes' random walks meet: M M^T with a unit diagonal, M = ((1 - a) I + a S)^t.
 
-    S = D^-1/2 A D^-1/2 of the network without directions and scores. A lazy walk of t steps, whose overlap is
-    a diffusion kernel on the graph (Kondor and Lafferty 2002, ICML; Smola and Kondor 2003, COLT). A gene without
-    edges is like itself alone.
+    S = D^-1/2 A D^-1/2 of the network without directions and scores. A lazy walk of t steps, whose overlap
+    is a diffusion kernel on the graph (Kondor and Lafferty 2002, ICML; Smola and Kondor 2003, COLT). A gene
+    without edges is like itself alone.
     """
 
     def __init__(self, network: Network, num_genes: int, spread: float, steps: int) -> None:
@@ -31,9 +32,7 @@ class NetworkKernel:
         degree = torch.bincount(row, minlength=num_genes)
         root = degree.double().clamp_min(1.0).rsqrt()
         starts = torch.cat([degree.new_zeros(1), degree.cumsum(0)])
-        self._step = torch.sparse_csr_tensor(
-            starts, column, spread * root[row] * root[column], (num_genes,) * 2, check_invariants=False
-        )
+        self._step = sparse_rows(starts, column, spread * root[row] * root[column], num_genes)
 
     def to(self, device: torch.device) -> NetworkKernel:
         """Move to a device."""

@@ -1,7 +1,7 @@
 """Interaction profiles: what a gene's genotypes were measured to be, by partner.
 
-Two genes whose interactions with the rest of the genome look alike work in one pathway (Tong et al. 2004, Science
-303: 808; Costanzo et al. 2010, Science 327: 425).
+Two genes whose interactions with the rest of the genome look alike work in one pathway (Tong et al. 2004,
+Science 303: 808; Costanzo et al. 2010, Science 327: 425).
 
 Shapes: n training genotypes, m genes of training.
 """

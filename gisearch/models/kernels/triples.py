@@ -1,7 +1,7 @@
 """The third-order term of the genotypes' kernel, without the kernel.
 
-A triple is an anchor, one of its pairs, and a third gene. Screens of triples cross few double mutants with many
-single ones, so that few anchors serve them all: the sum over n training triples becomes one over A anchors.
+A triple is an anchor, one of its pairs, and a third gene. Screens of triples cross few double mutants with
+many single ones, so that few anchors serve them all: the sum over training triples becomes one over anchors.
 
 Shapes: T triples, A anchors, m genes of training, r genes of the genotypes asked for.
 """

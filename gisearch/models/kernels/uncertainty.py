@@ -1,8 +1,8 @@
 """The posterior variance of a genotype, from the training genotypes that are most like it.
 
-The exact one needs a solution for every genotype. Given c neighbours alone it needs a c x c system, and is never
-smaller than the exact one, which it becomes as c reaches n: nearest-neighbour Gaussian processes (Vecchia 1988, J R
-Stat Soc B 50: 297; Datta et al. 2016, J Am Stat Assoc 111: 800).
+The exact one needs a solution for every genotype. Given c neighbours alone it needs a c x c system, and is
+never smaller than the exact one, which it becomes as c reaches n: nearest-neighbour Gaussian processes
+(Vecchia 1988, J R Stat Soc B 50: 297; Datta et al. 2016, J Am Stat Assoc 111: 800).
 
 Shapes: B genotypes over r genes, n training genotypes over m genes, c neighbours.
 """
