@@ -16,6 +16,7 @@ from gisearch.models.config.gene_interaction_diff import GeneInteractionDiffConf
 from gisearch.models.config.hetero_cell import HeteroCellConfig
 from gisearch.models.config.hetero_cell_bipartite import HeteroCellBipartiteConfig
 from gisearch.models.config.interaction_diffusion import InteractionDiffusionConfig
+from gisearch.models.config.kernel import PairwiseKernelConfig
 from gisearch.models.config.matrix_completion import MatrixCompletionConfig
 
 ModelConfig: TypeAlias = Annotated[
@@ -26,6 +27,7 @@ ModelConfig: TypeAlias = Annotated[
     | BoostedTreesConfig
     | MatrixCompletionConfig
     | InteractionDiffusionConfig
+    | PairwiseKernelConfig
     | HeteroCellConfig
     | HeteroCellBipartiteConfig
     | GeneInteractionDiffConfig,
@@ -40,6 +42,7 @@ MODELS: dict[str, type[BaseModelConfig]] = {
     "boosted_trees": BoostedTreesConfig,
     "matrix_completion": MatrixCompletionConfig,
     "interaction_diffusion": InteractionDiffusionConfig,
+    "kernel": PairwiseKernelConfig,
     "hetero_cell": HeteroCellConfig,
     "hetero_cell_bipartite": HeteroCellBipartiteConfig,
     "diffusion": GeneInteractionDiffConfig,
