@@ -18,7 +18,7 @@ from gisearch.data.dataset import Target
 from gisearch.errors import CheckpointError
 from gisearch.models.base import FittedModel, Prediction
 from gisearch.models.batch import GenotypeBatch
-from gisearch.models.config.boosted_trees import BoostedTreesConfig
+from gisearch.models.config.boosted_trees import GrowthConfig
 from gisearch.models.layers.genotype_features import GenotypeFeatures
 from gisearch.models.layers.tree_ensemble import TreeEnsemble
 from gisearch.models.targets import Targets
@@ -50,7 +50,7 @@ class BoostedTrees(FittedModel):
     target, on the log loss of logits.
     """
 
-    def __init__(self, cell: CellGraph, target: Target, config: BoostedTreesConfig) -> None:
+    def __init__(self, cell: CellGraph, target: Target, config: GrowthConfig) -> None:
         super().__init__()
         self.config, self.is_binary = config, target.kind == "binary"
         self.features = GenotypeFeatures(
@@ -110,6 +110,7 @@ class BoostedTrees(FittedModel):
             max_leaf_nodes=self.config.max_leaf_nodes,
             min_samples_leaf=self.config.min_samples_leaf,
             l2_regularization=self.config.l2_regularization,
+            max_features=self.config.max_features,
             max_iter=0,
             warm_start=True,
             early_stopping=False,

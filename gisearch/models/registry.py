@@ -18,6 +18,7 @@ from gisearch.models.config.hetero_cell_bipartite import HeteroCellBipartiteConf
 from gisearch.models.config.interaction_diffusion import InteractionDiffusionConfig
 from gisearch.models.config.kernel import PairwiseKernelConfig
 from gisearch.models.config.matrix_completion import MatrixCompletionConfig
+from gisearch.models.config.stacked_trees import StackedTreesConfig
 
 ModelConfig: TypeAlias = Annotated[
     GeneInteractionDangoConfig
@@ -28,6 +29,7 @@ ModelConfig: TypeAlias = Annotated[
     | MatrixCompletionConfig
     | InteractionDiffusionConfig
     | PairwiseKernelConfig
+    | StackedTreesConfig
     | HeteroCellConfig
     | HeteroCellBipartiteConfig
     | GeneInteractionDiffConfig,
@@ -43,6 +45,7 @@ MODELS: dict[str, type[BaseModelConfig]] = {
     "matrix_completion": MatrixCompletionConfig,
     "interaction_diffusion": InteractionDiffusionConfig,
     "kernel": PairwiseKernelConfig,
+    "stacked_trees": StackedTreesConfig,
     "hetero_cell": HeteroCellConfig,
     "hetero_cell_bipartite": HeteroCellBipartiteConfig,
     "diffusion": GeneInteractionDiffConfig,
