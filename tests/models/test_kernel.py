@@ -201,13 +201,13 @@ def test_another_seed_gives_other_folds_alone(case: Dataset) -> None:
 
 
 def planted(seed: int = 0, genes: int = 40) -> tuple[Tensor, Tensor]:
-    """Pairs of genes of two groups, whose label is mostly 1 within a group and mostly 0 between them."""
+    """Pairs of genes of two groups, whose label is more often 1 within a group than between them."""
     generator = torch.Generator().manual_seed(seed)
     pairs = torch.combinations(torch.arange(genes))[
         torch.randperm(genes * (genes - 1) // 2, generator=generator)
     ]
     group = torch.arange(genes) % 2
-    chance = torch.where(group[pairs[:, 0]] == group[pairs[:, 1]], 0.8, 0.2)
+    chance = torch.where(group[pairs[:, 0]] == group[pairs[:, 1]], 0.7, 0.3)
     return pairs, (torch.rand(len(pairs), generator=generator) < chance).float()
 
 
@@ -231,14 +231,14 @@ def test_calibration_makes_probabilities_better(tiny_dataset: Dataset) -> None:
     pairs, labels = planted()
     found = {
         folds: held_out(
-            fitted(pairs[:600], labels[:600], tiny_dataset.cell, {"calibration_folds": folds}),
+            fitted(pairs[:600], labels[:600], tiny_dataset.cell, {"calibration_folds": folds, "ridge": 0.05}),
             pairs[600:],
             labels[600:],
         )
         for folds in (0, 3)
     }
     assert found[3]["auroc"] == pytest.approx(found[0]["auroc"], abs=1e-6)
-    assert found[3]["auroc"] > 0.7
+    assert found[3]["auroc"] > 0.6
     assert found[3]["log_loss"] < found[0]["log_loss"] - 0.01
 
 
