@@ -79,6 +79,7 @@ def test_blocks_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> No
     for module in (anova, triples):
         monkeypatch.setattr(module, "_BLOCK", 24)
     monkeypatch.setattr(anova, "_DENSE", 0)
+    monkeypatch.setattr(anova, "_FILLED", 0)
     parts = kernel.evaluate(kernel.combine(vector), table, kernel.training)
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-10)
 
