@@ -5,8 +5,8 @@
 
 The kernel model with its defaults on a cell of 6,607 genes with three networks. ``small`` fits 12,000 pairs
 of 1,260 genes, ``large`` 400,000 of 1,400, until conjugate gradients have converged: kernels, the three folds
-that calibrate, and the solution. ``screen`` scores all pairs of the cell with the small fit on one thread, the
-tables that it makes first included; ``seconds`` are those per million pairs.
+that calibrate, and the solution. ``screen`` scores all pairs of the cell by the small fit on one thread, with
+the tables that it makes first; ``seconds`` are those per million pairs.
 """
 
 from __future__ import annotations
