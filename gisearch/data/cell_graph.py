@@ -13,6 +13,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from gisearch.data.derived.names import switch_hint
 from gisearch.data.gene_features import GeneFeatures
 from gisearch.data.gene_names import GeneNames
 from gisearch.data.metabolism import Metabolism
@@ -145,7 +146,7 @@ class CellGraph:
             if name not in self.networks:
                 raise DataError(
                     f"the data has no network {name!r} (it has: {', '.join(self.networks) or 'none'})."
-                    f"{nearest_name(name, self.networks)}"
+                    f"{switch_hint(name) or nearest_name(name, self.networks)}"
                 )
             chosen.append(self.networks[name])
         return tuple(chosen)
@@ -172,7 +173,7 @@ class CellGraph:
             if name not in self.features:
                 raise DataError(
                     f"the data has no gene features {name!r} (it has: {', '.join(self.features) or 'none'})."
-                    f"{nearest_name(name, self.features)}"
+                    f"{switch_hint(name) or nearest_name(name, self.features)}"
                 )
             chosen.append(self.features[name])
         return tuple(chosen)

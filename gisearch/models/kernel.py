@@ -25,7 +25,7 @@ from gisearch.models.kernels.gene_kernel import GeneSimilarity
 from gisearch.models.kernels.genotype_sets import GenotypeSets
 from gisearch.models.kernels.held_out import predict_folds
 from gisearch.models.kernels.machine import KernelMachine
-from gisearch.models.kernels.state import KernelState
+from gisearch.models.kernels.state import KernelState, training_places
 from gisearch.models.targets import Targets
 
 
@@ -141,10 +141,7 @@ class PairwiseKernel(FittedModel):
             )
         genes = batch.deleted.masked_fill(~batch.present, -1)
         labels = targets.main.double()
-        known = genes[genes >= 0].unique()
-        place = torch.full((self.num_genes,), -1, dtype=torch.int64, device=genes.device)
-        place[known] = torch.arange(len(known), device=genes.device)
-        local = torch.where(genes >= 0, place[genes.clamp_min(0)], -1)
+        place, local = training_places(genes, self.num_genes)
         if not len(self.state):
             self._begin(place, local, labels)
         elif not (

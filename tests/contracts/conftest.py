@@ -14,14 +14,12 @@ from dataclasses import dataclass, field
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from gisearch.config import assign, build
 from gisearch.data.dataset import Dataset
-from gisearch.data.gene_features import GeneFeatures
 from gisearch.errors import ConfigError
 from gisearch.models.base import FittedModel, Model
 from gisearch.models.batch import GenotypeBatch
@@ -44,6 +42,11 @@ class Variant:
 
     def config(self, extra: Mapping[str, Any] | None = None) -> Any:
         return build(MODELS[self.model], assign({}, {**self.case.base, **self.changes, **(extra or {})}))
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether gene features take part in the scores, through weights of their own."""
+        return not {"features", "both"}.isdisjoint(v for v in self.changes.values() if isinstance(v, str))
 
     def __str__(self) -> str:
         text = ",".join(f"{key}={value}" for key, value in self.changes.items())
@@ -150,12 +153,9 @@ def all_options() -> list[Option]:
 
 @pytest.fixture(scope="session")
 def dataset(make_dataset: Callable[..., Dataset]) -> Dataset:
-    """The tiny cell with fitness as its target: single, double and triple deletions; and gene features."""
-    made = make_dataset("data=demo_tiny", "data.target=fitness")
-    values = np.random.default_rng(0).normal(size=(made.cell.num_genes, 3))
-    known = np.arange(made.cell.num_genes) % 5 > 0
-    table = GeneFeatures.standardised("numbers", values, known)
-    return dataclasses.replace(made, cell=made.cell.with_features(table))
+    """The tiny cell with fitness as its target: single, double and triple deletions; tables of gene features."""
+    features = ("data.cell.feature_width=5", "data.builtin_features=[degrees]")
+    return make_dataset("data=demo_tiny", "data.target=fitness", *features)
 
 
 @pytest.fixture(scope="session")

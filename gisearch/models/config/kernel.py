@@ -121,48 +121,35 @@ class OrdersConfig:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class PairwiseKernelConfig(BaseModelConfig):
-    """Configuration of :class:`PairwiseKernel`.
+class KernelConfig:
+    """The kernels between genes and genotypes, and the linear system that they make.
 
     Attributes:
-        name: tells the models apart.
         identity: how much it counts that two genes are the same one.
         networks: genes by the networks.
         profile: genes by their interactions in the training part.
         features: genes by tables of features.
         orders: genotypes by their genes, pairs and triples.
         ridge: added to the kernel's diagonal: the variance of the noise.
-        iterations: steps of conjugate gradients in every epoch, until they have converged.
-        tolerance: of the residual, relative to the labels, at which they have.
-        calibration_folds: parts of the training split that are predicted from the others, to learn how scores
-            become probabilities, or labels; 0 takes the scores as they are.
-        std_neighbours: training genotypes that a standard deviation is computed from; 0 gives none.
+        tolerance: of the residual, relative to the labels, at which conjugate gradients have converged.
     """
 
-    name: Literal["kernel"] = "kernel"
     identity: float = Field(default=0.15, ge=0.0)
     networks: NetworkKernelsConfig = Field(default_factory=NetworkKernelsConfig)
     profile: ProfileKernelsConfig = Field(default_factory=ProfileKernelsConfig)
     features: FeatureKernelsConfig = Field(default_factory=FeatureKernelsConfig)
     orders: OrdersConfig = Field(default_factory=OrdersConfig)
     ridge: float = Field(default=0.6, gt=0.0)
-    iterations: int = Field(default=10, ge=1)
     tolerance: float = Field(default=1e-4, gt=0.0, lt=1.0)
-    calibration_folds: int = Field(default=3, ge=0, le=20)
-    std_neighbours: int = Field(default=0, ge=0, le=2048)
 
-    def __post_init__(self) -> None:
-        if self.calibration_folds == 1:
-            raise ValueError("calibration_folds is 1; expected 0 for none, or at least 2 parts")
-
-    def check(self, cell: CellGraph, target: Target) -> None:
-        """Raise DataError where a named network or table is not there, or nothing tells genes apart."""
+    def check_genes(self, cell: CellGraph, where: str) -> None:
+        """Raise DataError, naming the key ``where``, if a named table is not there or all genes look different."""
         cell.select(self.networks.weights)
         cell.select_features(self.features.weights)
         weights = (self.identity, *self.network_weights(cell).values(), *self.feature_weights(cell).values())
         if not any(weights) and not self.profile.kinds():
             raise DataError(
-                "no kernel between genes has a weight: model.identity and model.profile are 0, and the data "
+                f"no kernel between genes has a weight: {where}.identity and {where}.profile are 0, and the data "
                 f"has no network or features with one (networks: {', '.join(cell.networks) or 'none'}; "
                 f"features: {', '.join(cell.features) or 'none'}); expected one at least above 0."
             )
@@ -174,6 +161,32 @@ class PairwiseKernelConfig(BaseModelConfig):
     def feature_weights(self, cell: CellGraph) -> dict[str, float]:
         """Return the weights of the tables of features that count, by name."""
         return _positive(cell.features, self.features.weights, self.features.weight)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PairwiseKernelConfig(KernelConfig, BaseModelConfig):
+    """Configuration of :class:`PairwiseKernel`.
+
+    Attributes:
+        name: tells the models apart.
+        iterations: steps of conjugate gradients in every epoch, until they have converged.
+        calibration_folds: parts of the training split that are predicted from the others, to learn how scores
+            become probabilities, or labels; 0 takes the scores as they are.
+        std_neighbours: training genotypes that a standard deviation is computed from; 0 gives none.
+    """
+
+    name: Literal["kernel"] = "kernel"
+    iterations: int = Field(default=10, ge=1)
+    calibration_folds: int = Field(default=3, ge=0, le=20)
+    std_neighbours: int = Field(default=0, ge=0, le=2048)
+
+    def __post_init__(self) -> None:
+        if self.calibration_folds == 1:
+            raise ValueError("calibration_folds is 1; expected 0 for none, or at least 2 parts")
+
+    def check(self, cell: CellGraph, target: Target) -> None:
+        """Raise DataError where a named network or table is not there, or nothing tells genes apart."""
+        self.check_genes(cell, "model")
 
     def build(self, cell: CellGraph, target: Target) -> PairwiseKernel:
         """Build the model on a cell graph, without training genotypes.

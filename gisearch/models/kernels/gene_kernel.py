@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gisearch.data.cell_graph import CellGraph
-from gisearch.models.config.kernel import PairwiseKernelConfig, ProfileKernelsConfig
+from gisearch.models.config.kernel import KernelConfig, ProfileKernelsConfig
 from gisearch.models.kernels.features import FeatureKernel
 from gisearch.models.kernels.genotype_sets import GenotypeSets
 from gisearch.models.kernels.networks import NetworkKernel
@@ -36,7 +36,7 @@ class Similarity:
 class GeneSimilarity:
     """Kernels between genes by identity, networks and features; the same for any labels."""
 
-    def __init__(self, cell: CellGraph, config: PairwiseKernelConfig) -> None:
+    def __init__(self, cell: CellGraph, config: KernelConfig) -> None:
         spread, steps = config.networks.spread, config.networks.steps
         features = config.features
         self.identity, self.own = config.identity, config.networks.own

@@ -12,11 +12,8 @@ import torch
 from torch import Tensor
 
 from gisearch.models.config.kernel import PairwiseKernelConfig
-from gisearch.models.kernels.conjugate_gradients import ConjugateGradients
 from gisearch.models.kernels.machine import KernelMachine
 
-# Steps after which a fold's solution will do.
-_STEPS = 200
 # Genotypes of a fold whose spread is compared with its prediction.
 _COMPARED = 256
 
@@ -45,13 +42,8 @@ def predict_folds(machine: KernelMachine, config: PairwiseKernelConfig, seed: in
     for i, held in enumerate(folds):
         rest = torch.cat([fold for j, fold in enumerate(folds) if j != i]).sort().values
         part = machine.part(rest)
-        diagonal = part.diagonal(config.ridge)
-        solver = ConjugateGradients.start(part.centred, diagonal)
-        solver.advance(
-            part.system(config.ridge), diagonal, part.centred, steps=_STEPS, tolerance=config.tolerance
-        )
         genes = machine.genes_of(held)
-        scores.append(part.predict(solver.solution, genes))
+        scores.append(part.predict(part.solve(), genes))
         if config.std_neighbours:
             some = slice(0, _COMPARED)
             errors.append((machine.labels[held] - scores[-1])[some].square())

@@ -10,12 +10,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gisearch.models.config.kernel import PairwiseKernelConfig
+from gisearch.models.config.kernel import KernelConfig
 from gisearch.models.kernels.anova import AnovaKernel, DualFunction, OrderWeights
+from gisearch.models.kernels.conjugate_gradients import ConjugateGradients
 from gisearch.models.kernels.gene_kernel import GeneKernel, GeneSimilarity, Similarity
 from gisearch.models.kernels.genotype_sets import GenotypeSets
 from gisearch.models.kernels.uncertainty import posterior_variance
 
+# Steps after which a solution will do.
+_STEPS = 200
 # Numbers of a table over genes that is kept: a gigabyte.
 _KEPT = 2**27
 
@@ -41,7 +44,7 @@ class KernelMachine:
         among: Similarity,
         training: GenotypeSets,
         labels: Tensor,
-        config: PairwiseKernelConfig,
+        config: KernelConfig,
         *,
         binary: bool,
     ) -> None:
@@ -79,7 +82,7 @@ class KernelMachine:
         genes: Tensor,
         training: GenotypeSets,
         labels: Tensor,
-        config: PairwiseKernelConfig,
+        config: KernelConfig,
         *,
         binary: bool,
     ) -> KernelMachine:
@@ -124,6 +127,33 @@ class KernelMachine:
         table, rows = self._table_of(asked)
         local = torch.where(genes >= 0, rows[genes.clamp_min(0)], -1)
         return self._score(self.anova.combine(dual), table, GenotypeSets.of(local))
+
+    def solve(self) -> Tensor:
+        """Return the dual coefficients, float64 [n], after as many steps as it takes or will be taken."""
+        diagonal = self.diagonal(self._config.ridge)
+        solver = ConjugateGradients.start(self.centred, diagonal)
+        solver.advance(
+            self.system(self._config.ridge),
+            diagonal,
+            self.centred,
+            steps=_STEPS,
+            tolerance=self._config.tolerance,
+        )
+        return solver.solution
+
+    def alike(self, asked: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how alike genes are to those of training, of int64 [r] genes of the cell.
+
+        Returns:
+            The whole kernel between genes, and what of it depends on no label; float64 [r, m] each.
+        """
+        similarity = self._similarity.between(asked, self._genes)
+        return self.kernel.extend(similarity, self._places[asked]), similarity.total
+
+    @property
+    def places(self) -> Tensor:
+        """A gene's place among those of training, int64 [N]; -1 where it is not among them."""
+        return self._places
 
     def variance(self, genes: Tensor, neighbours: int) -> Tensor:
         """Return the posterior variance of genotypes, float64 [B], of int64 [B, K], -1 for none."""

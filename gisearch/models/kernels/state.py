@@ -78,3 +78,19 @@ class KernelState(nn.Module):
             if loaded is not None and loaded.ndim == getattr(self, name).ndim:
                 self._set(name, torch.empty_like(loaded, device=self.place.device))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def training_places(genes: Tensor, num_genes: int) -> tuple[Tensor, Tensor]:
+    """Count the genes of training genotypes by place.
+
+    Args:
+        genes: genes of the cell, int64 [n, K], -1 for none.
+        num_genes: N.
+
+    Returns:
+        A gene's place, int64 [N], -1 where it is in no genotype; and the genotypes by place, int64 [n, K].
+    """
+    known = genes[genes >= 0].unique()
+    place = torch.full((num_genes,), -1, dtype=torch.int64, device=genes.device)
+    place[known] = torch.arange(len(known), device=genes.device)
+    return place, torch.where(genes >= 0, place[genes.clamp_min(0)], -1)

@@ -17,7 +17,7 @@ CASE = Case(
     },
     alternatives={
         "networks.weights": [{"physical": 0.9}],
-        "features.weights": [{"numbers": 0.9}],
+        "features.weights": [{"degrees": 0.9}],
         "calibration_folds": [0],
         "tolerance": [0.3],
     },
