@@ -71,7 +71,7 @@ class InteractionDiffusion(FittedModel):
     def __init__(self, cell: CellGraph, target: Target, config: InteractionDiffusionConfig) -> None:
         super().__init__()
         self.config, self.is_binary = config, target.kind == "binary"
-        self.kernels = ("odd", "even") if config.kernel == "both" else (config.kernel,)
+        self.kernels = ("odd", "even") if config.walks == "both" else (config.walks,)
         self.mean = NetworkMean(cell.select(config.networks), cell.num_genes)
         self.walks = WalkKernel(cell.num_genes, len(self.kernels))
         self.gene = nn.Parameter(torch.zeros(cell.num_genes, 1), requires_grad=False)

@@ -76,7 +76,7 @@ def test_networks_spread_the_kernel_over_both_genes() -> None:
 def test_no_training_genotype_is_scored_with_its_own_label() -> None:
     dataset = planted()
     batch, labels = training_batch(dataset), training_targets(dataset).main.double()
-    model = make(dataset, kernel="both")
+    model = make(dataset, walks="both")
     training = model.prepare(batch)
     before = model.held_out_features(training, labels)
     changed = labels.clone()
@@ -146,7 +146,7 @@ class KilledError(Exception):
 def test_a_continued_run_equals_an_uninterrupted_one(tiny_dataset: Dataset, tmp_path: Path) -> None:
     values = {
         "data": to_plain(compose_data(["data=demo_tiny"])),
-        "model": {"name": "interaction_diffusion", "kernel": "both"},
+        "model": {"name": "interaction_diffusion", "walks": "both"},
         "trainer": {"max_epochs": 3, "checkpoint_seconds": 0.0, "device": "cpu"},
     }
     config = build(ExperimentConfig, values)

@@ -15,7 +15,7 @@ from gisearch.models.config.base import BaseModelConfig
 if TYPE_CHECKING:
     from gisearch.models.interaction_diffusion import InteractionDiffusion
 
-KernelName = Literal["odd", "even", "both"]
+WalksName = Literal["odd", "even", "both"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -24,7 +24,7 @@ class InteractionDiffusionConfig(BaseModelConfig):
 
     Attributes:
         name: tells the models apart.
-        kernel: which walks count: of ``odd`` length (sinh), of ``even`` length (cosh), or both with a weight
+        walks: which walks count: of ``odd`` length (sinh), of ``even`` length (cosh), or both with a weight
             each.
         beta: how far interactions diffuse: a walk of length k counts beta^k / k!.
         longest_walk: the longest walks that count, in edges; None counts all.
@@ -38,7 +38,7 @@ class InteractionDiffusionConfig(BaseModelConfig):
     """
 
     name: Literal["interaction_diffusion"] = "interaction_diffusion"
-    kernel: KernelName = "odd"
+    walks: WalksName = "odd"
     beta: float = Field(default=4.0, gt=0.0, le=30.0)
     longest_walk: int | None = Field(default=None, ge=1, le=1000)
     signed: bool = True

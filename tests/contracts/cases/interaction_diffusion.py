@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.contracts.case import Case
 
 CASE = Case(
-    contexts={"longest_walk": {"kernel": "both"}},
+    contexts={"longest_walk": {"walks": "both"}},
     alternatives={
         "longest_walk": [1, 4],
         "networks": [["physical"], ["regulatory", "physical"]],
