@@ -163,9 +163,10 @@ def _feature_notes(cell: CellGraph, genotypes: Genotypes, split: Split) -> list[
         return []
     parts = genotypes.subset(np.concatenate([split.part(part) for part in PARTS]))
     deleted = np.unique(parts.genes)
+    genes = f"of {cell.num_genes:,} genes"
     return [
-        f"features {table.name}: {table.width:,} numbers for {table.known.sum():,} of {cell.num_genes:,} genes, "
-        f"and for {table.known[deleted].sum():,} of the {len(deleted):,} that labelled genotypes delete"
+        f"features {table.name}: {table.width:,} numbers for {table.known.sum():,} {genes}, "
+        f"for {table.known[deleted].sum():,} of the {len(deleted):,} that labelled genotypes delete"
         for table in cell.features.values()
     ]
 
@@ -180,7 +181,9 @@ def _with_files(config: DemoData, demo: DemoCell) -> tuple[CellGraph, Genotypes,
     tables, read = read_features(config.features, demo.cell.names)
     for name in tables:
         if name in demo.cell.features:
-            raise DataError(f"data.features: the demo cell has a table {name!r} of its own; rename the file's.")
+            raise DataError(
+                f"data.features: the demo cell has a table {name!r} of its own; rename the file's."
+            )
     report = LoadReport((*report.sources, *read.sources), read.unresolved, read.notes)
     return demo.cell.with_features(*tables.values()), demo.genotypes, report
 

@@ -24,6 +24,7 @@ CASES: list[Case] = [
     ("dango_gi", {"trainer.batch_size": 167}),
     # Some weights have no gradient at all in the first epochs, and others in the last.
     ("dango", {"model.schedule.name": "pre_then_post", "model.schedule.transition_epochs": 1}),
+    ("dango_gi", {"data.cell.feature_width": 4, "model.encoder.inputs": "both"}),
 ]
 
 
