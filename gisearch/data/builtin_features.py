@@ -69,8 +69,8 @@ def degrees(cell: CellGraph) -> GeneFeatures:
     """
     columns = []
     for network in _networks(cell, "degrees"):
-        for ends in network.edges if network.directed else network.edges[1:]:
-            columns.append(np.log1p(np.bincount(ends, minlength=cell.num_genes)))
+        ends = network.edges if network.directed else network.edges[1:]
+        columns += [np.log1p(np.bincount(end, minlength=cell.num_genes)) for end in ends]
     return GeneFeatures.standardised("degrees", np.stack(columns, axis=1))
 
 
@@ -97,8 +97,8 @@ def laplacian(cell: CellGraph, k: int) -> GeneFeatures:
     inside = np.flatnonzero(component == np.bincount(component).argmax())
     if len(inside) <= k:
         raise DataError(
-            f"data.laplacian_vectors: {k} eigenvectors of networks whose largest component has {len(inside):,} "
-            f"genes; expected at most {len(inside) - 1}."
+            f"data.laplacian_vectors: {k} eigenvectors of networks whose largest component has "
+            f"{len(inside):,} genes; expected at most {len(inside) - 1}."
         )
     part = adjacency[inside][:, inside].tocoo()
     scale = 1 / np.sqrt(np.bincount(part.row, minlength=len(inside)))

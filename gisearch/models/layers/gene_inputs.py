@@ -38,7 +38,7 @@ class FeatureTable(nn.Module):
 
 
 class GeneFeatureInputs(nn.Module):
-    """The sum over tables of each table's own map: [N, h].
+    """A bias and the sum over tables of each table's own map: [N, h].
 
     First vectors have the standard deviation ``std`` where the features have 1, as embeddings do, so that
     either may take the place of the other.
@@ -49,14 +49,15 @@ class GeneFeatureInputs(nn.Module):
         # Several tables with that spread each would have more together.
         std = std / math.sqrt(max(1, len(tables)))
         self.tables = nn.ModuleList(FeatureTable(table, width, std) for table in tables)
+        # Standardised features sum to zero over genes; what all genes share would otherwise have no place.
+        self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self) -> Tensor:
         """Return every gene's vector, [N, h]."""
-        total, *others = (table() for table in self.tables)
-        for other in others:
-            total = total + other
-        result: Tensor = total
-        return result
+        total: Tensor = self.bias
+        for table in self.tables:
+            total = total + table()
+        return total
 
 
 def embedding_of(config: GeneInputsConfig, num_genes: int, width: int, std: float) -> nn.Parameter | None:
