@@ -43,12 +43,8 @@ class FeatureSummaries(nn.Module):
             for i in range(values.shape[1])
         ]
         known = [
-<<<<<<< HEAD
-            np.repeat(table.known[:, None], values.shape[1], 1) for table, values in zip(tables, columns)
-=======
             np.repeat(table.known[:, None], values.shape[1], 1)
             for table, values in zip(tables, columns, strict=True)
->>>>>>> features
         ]
         # Not persistent: features are data, not parameters of the model.
         self.register_buffer("values", torch.from_numpy(np.concatenate(columns, axis=1)), persistent=False)
