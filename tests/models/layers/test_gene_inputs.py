@@ -49,9 +49,13 @@ def test_tables_are_mapped_and_added_and_missing_genes_share_a_learnt_vector(cel
     inputs = GeneFeatureInputs(cell.select_features(None), 8, std=1.0)
     found = inputs()
     codons, place = inputs.tables
-    expected = codons.values @ codons.weight.T + place.values @ place.weight.T + inputs.bias
+    of_codons, of_place = (
+        torch.tensor(cell.features[name].values) @ module.weight.T / cell.features[name].width ** 0.5
+        for name, module in (("codons", codons), ("place", place))
+    )
+    expected = inputs.bias + (of_codons + of_place) / 2**0.5
     torch.testing.assert_close(found[4:], expected[4:])
-    torch.testing.assert_close(found[:4], codons.missing + (place.values @ place.weight.T + inputs.bias)[:4])
+    torch.testing.assert_close(found[:4], inputs.bias + (codons.missing + of_place[:4]) / 2**0.5)
     assert place.missing is None
 
 
