@@ -34,6 +34,11 @@ BENCHMARKS = {
     "simulated_quality": "the same searches on a simulated clock, without start and machine (1 min)",
 }
 
+# Commands with options of their own, which are asked for by name only.
+COMMANDS = {
+    "results": "every model with its best configuration on test parts; its own --help (hours)",
+}
+
 
 def main(argv: Sequence[str]) -> int:
     """Run the benchmarks asked for; return the exit code.
@@ -42,6 +47,9 @@ def main(argv: Sequence[str]) -> int:
         ConfigError: there is no such benchmark.
         DataError: a baseline cannot be read or written.
     """
+    if argv and argv[0] in COMMANDS:
+        command: Callable[[Sequence[str]], int] = importlib.import_module(f"benchmarks.{argv[0]}").main
+        return command(argv[1:])
     parser = parser_of("", __doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run; all by default")
     parser.add_argument("--list", action="store_true", help="say what there is")
@@ -53,10 +61,12 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--sweep", action="store_true", help="'start' starts a sweep too (1 min more)")
     arguments = parser.parse_args(list(argv))
     if arguments.list:
-        for name, what in BENCHMARKS.items():
+        for name, what in {**BENCHMARKS, **COMMANDS}.items():
             print(f"{name:18} {what}")
         return 0
     for name in arguments.names:
+        if name in COMMANDS:
+            raise ConfigError(f"{name} has options of its own: give it as the first and only name.")
         if name not in BENCHMARKS:
             raise ConfigError(
                 f"unknown benchmark {name!r}; expected one of {', '.join(BENCHMARKS)}."

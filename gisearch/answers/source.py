@@ -31,7 +31,8 @@ _FIXED: Mapping[str, str] = {
     "search.sampler": "random",
     "search.exhaustive": "false",
     "search.duplicates": "reuse",
-    "search.keep_checkpoints": "",
+    "search.keep_top": "",
+    "search.keep_checkpoints": "null",
 }
 # Limits of the search; a comparison has none, or those that it is given.
 _LIFTED = ("search.hours", "search.gpu_hours", "search.trial_minutes")
@@ -140,7 +141,7 @@ class Source:
             **_FIXED,
             "name": name,
             "search.trials": str(len(trials)),
-            "search.keep_checkpoints": str(len(trials)),
+            "search.keep_top": str(len(trials)),
             "objective.cost": "none",
             "tracking.register": "false",
             "results.dir": f"'{self.results_dir}'",

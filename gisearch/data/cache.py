@@ -13,6 +13,7 @@ import os
 import uuid
 import zipfile
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gisearch.data.cell_graph import CellGraph, Network
-from gisearch.data.dataset import LoadReport
+from gisearch.data.dataset import LeftOut, LoadReport
 from gisearch.data.gene_features import GeneFeatures
 from gisearch.data.gene_names import GeneNames
 from gisearch.data.genotypes import Genotypes
@@ -28,7 +29,7 @@ from gisearch.data.metabolism import Metabolism
 from gisearch.errors import DataError
 
 # Raise this with every change of the readers' results or of the layout of the file.
-FORMAT = 1
+FORMAT = 2
 _KEPT_FILES = 12
 
 _METABOLISM_ARRAYS = (
@@ -111,6 +112,7 @@ def save_cell(path: Path, cell: CellGraph, genotypes: Genotypes, report: LoadRep
             "sources": report.sources,
             "unresolved": {source: dict(names) for source, names in report.unresolved.items()},
             "notes": report.notes,
+            "left_out": [asdict(part) for part in report.left_out],
         },
     }
     arrays: dict[str, npt.NDArray[Any]] = {"genes": genotypes.genes, "offsets": genotypes.offsets}
@@ -193,5 +195,8 @@ def _genotypes(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
 
 def _report(report: Mapping[str, Any]) -> LoadReport:
     return LoadReport(
-        sources=tuple(report["sources"]), unresolved=report["unresolved"], notes=tuple(report["notes"])
+        sources=tuple(report["sources"]),
+        unresolved=report["unresolved"],
+        notes=tuple(report["notes"]),
+        left_out=tuple(LeftOut(**{**part, "names": tuple(part["names"])}) for part in report["left_out"]),
     )

@@ -83,8 +83,10 @@ class GenotypeFile:
             default.
         labels: label name to column of a genotype table; ``fitness`` and ``gene_interaction`` by default.
         binary: columns of a genotype table that are labels of 0 or 1; by default all that hold nothing else.
-        duplicates: a genotype that is measured twice with different values is an error, or is averaged; by
-            default averaged for the Kuzmin tables, where alleles differ, and an error otherwise.
+        header: whether a genotype table has a header; without one the columns are ``"1"``, ``"2"``, ...
+        duplicates: a genotype that is measured twice with different values is an error, or is averaged,
+            over all files that say so; by default averaged for the Kuzmin tables, where alleles differ, and
+            an error otherwise.
     """
 
     path: str
@@ -92,14 +94,20 @@ class GenotypeFile:
     columns: Annotated[list[str], Field(min_length=1, max_length=3)] | None = None
     labels: dict[str, str] | None = None
     binary: list[str] | None = None
+    header: bool | None = None
     duplicates: Literal["error", "mean"] | None = None
 
     @model_validator(mode="after")
     def _only_options_of_the_format(self) -> GenotypeFile:
         if self.format != "genotype_table":
-            for option in ("columns", "labels", "binary"):
+            for option in ("columns", "labels", "binary", "header"):
                 if getattr(self, option) is not None:
                     raise ValueError(f"{option} means nothing for the format {self.format}; leave it out.")
+        if self.header is False and (self.columns is None or not (self.labels or self.binary)):
+            raise ValueError(
+                "header: false numbers the columns '1', '2', ...; name those of the genes and of a label, as "
+                "in columns: ['1', '2'] and labels: {fitness: '3'}."
+            )
         return self
 
 
@@ -189,6 +197,8 @@ class YeastData(CommonData):
             negative triple deletions (see ``orders``).
         split: how genotypes are divided; a tenth each validates and tests by default.
         isolated_genes: what to do where a labelled genotype deletes a gene that no network holds.
+        max_unknown: the largest share of a file's rows (0 to 1) that may be left out because their genes are
+            unknown; 1 allows a network of which nothing is left.
     """
 
     source: Literal["yeast"] = "yeast"
@@ -199,6 +209,7 @@ class YeastData(CommonData):
     # With a handful of genotypes per gene, every training genotype counts.
     split: SplitConfig = Field(default_factory=lambda: SplitConfig(val=0.1, test=0.1))
     isolated_genes: Literal["keep", "error"] = "keep"
+    max_unknown: float = Field(default=0.5, ge=0.0, le=1.0)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -212,6 +223,8 @@ class TablesData(CommonData):
         genotypes: the genotypes' files by name.
         metabolism: a metabolic model in YAML, SBML or JSON.
         isolated_genes: what to do where a labelled genotype deletes a gene that no network holds.
+        max_unknown: the largest share of a file's rows (0 to 1) that may be left out because their genes are
+            unknown; 1 allows a network of which nothing is left.
     """
 
     source: Literal["tables"] = "tables"
@@ -220,6 +233,7 @@ class TablesData(CommonData):
     genotypes: dict[str, GenotypeFile] = Field(default_factory=dict)
     metabolism: str | None = None
     isolated_genes: Literal["keep", "error"] = "keep"
+    max_unknown: float = Field(default=0.5, ge=0.0, le=1.0)
 
 
 DataConfig: TypeAlias = Annotated[DemoData | YeastData | TablesData, Field(discriminator="source")]

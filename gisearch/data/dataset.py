@@ -35,6 +35,36 @@ class Target:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """How much of one source was left out, because its genes are unknown.
+
+    Attributes:
+        source: the network, or the file of genotypes.
+        unit: what is counted, such as ``rows``.
+        count: how many were left out.
+        total: of how many.
+        names: the first unknown names.
+        hint: what those names look like, or nothing.
+    """
+
+    source: str
+    unit: str
+    count: int
+    total: int
+    names: tuple[str, ...] = ()
+    hint: str = ""
+
+    @property
+    def share(self) -> float:
+        """The share that was left out, from 0 to 1."""
+        return self.count / self.total if self.total else 0.0
+
+    def __str__(self) -> str:
+        share = f"{self.share:.1%}".replace("%", " %")
+        return f"{self.count:,} of {self.total:,} {self.unit} of {self.source} ({share})"
+
+
+@dataclass(frozen=True)
 class LoadReport:
     """What happened while loading, for people to check.
 
@@ -42,11 +72,23 @@ class LoadReport:
         sources: one line per file or generator read, with row counts.
         unresolved: unknown gene names with their number of occurrences, per source.
         notes: anything else worth telling (duplicates merged, rows filtered and why).
+        left_out: what was left out for unknown genes, per source that lost anything.
     """
 
     sources: tuple[str, ...] = ()
     unresolved: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+    def losses(self) -> str | None:
+        """Return in one line what was left out for unknown genes; None where nothing was."""
+        if not self.left_out:
+            return None
+        names = dict.fromkeys(name for part in self.left_out for name in part.names)
+        such_as = ", ".join(ascii(name) for name in list(names)[:3])
+        parts = "; ".join(map(str, self.left_out))
+        hints = next((part.hint for part in self.left_out if part.hint), "")
+        return f"left out for unknown genes such as {such_as}{hints}: {parts}"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from gisearch.data.dataset import Dataset, LoadReport, Target
 from gisearch.data.genotypes import Genotypes
 from gisearch.data.splits import PARTS, Split, split_genotypes
 from gisearch.data.synthetic import DemoCell, generate_demo_cell
+from gisearch.data.unknown_names import examples
 from gisearch.errors import DataError, nearest_name
 
 _NAMED = 8
@@ -82,11 +83,41 @@ def load_tables(
             key = None  # a file is missing: the reader says which
         known = cache.recall(key) if key else None
         if known:
+            _check_left_out(tables, *known)
             return known
     loaded = assemble(tables)
+    _check_left_out(tables, *loaded)
     if key:
         cache.store(key, *loaded)
     return loaded
+
+
+def _check_left_out(config: TablesData, cell: CellGraph, genotypes: Genotypes, report: LoadReport) -> None:
+    """Raise DataError where more of a file was left out for unknown genes than ``max_unknown`` allows."""
+    lifted = "data.max_unknown=1 lifts this"
+    for part in report.left_out:
+        if part.share > config.max_unknown:
+            known = f"the genes of {config.genes}" if config.genes else "the genes"
+            raise DataError(
+                f"{part} were left out: their names are not among {known}, such as "
+                f"{examples(part.names)}{part.hint}; expected at most {config.max_unknown:.0%} "
+                f"(data.max_unknown) to be left out; {lifted}."
+            )
+    if config.genes or config.max_unknown == 1:
+        return
+    # Where every name is a gene, files in different identifiers share none.
+    deleted = np.unique(genotypes.genes)
+    for network in cell.networks.values():
+        genes = np.unique(network.edges)
+        if len(genes) and not np.isin(genes, deleted).any():
+            here, there = (
+                ", ".join(cell.names.systematic[g] for g in some[:3].tolist()) for some in (genes, deleted)
+            )
+            raise DataError(
+                f"network {network.name}: none of its {len(genes):,} genes ({here}, ...) is deleted in any "
+                f"genotype ({there}, ...); expected the same names in both, or a table of gene names in "
+                f"data.genes; {lifted}."
+            )
 
 
 def _split(config: CommonData, genotypes: Genotypes) -> tuple[Split, Target, list[str]]:

@@ -30,7 +30,11 @@ class GeneEffects(nn.Module):
 
     def forward(self, batch: GenotypeBatch) -> Tensor:
         """Return one score per genotype, [B]."""
-        effects = gene_inputs(self.effect, self.features)[batch.deleted].squeeze(-1)
+        return self.sum(batch, gene_inputs(self.effect, self.features))
+
+    def sum(self, batch: GenotypeBatch, effect: Tensor) -> Tensor:
+        """Return the bias and the sum of other effects, [N, 1], per genotype, [B]."""
+        effects = effect[batch.deleted].squeeze(-1)
         # where, not a product: what padding refers to must not matter, not even a NaN.
         total: Tensor = self.bias + torch.where(batch.present, effects, 0.0).sum(1)
         return total

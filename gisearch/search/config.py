@@ -51,7 +51,9 @@ class SearchConfig:
         grace_seconds: time that trials are given to end their epoch when the sweep is told to leave.
         max_retries: how often a trial whose process died is continued from its last checkpoint.
         max_preemptions: how often a trial whose machine was taken away is.
-        keep_checkpoints: trials whose checkpoints are kept, the best ones.
+        keep_top: trials whose checkpoints are kept, the best ones; what predicting with a trial, and an
+            ensemble, need.
+        keep_checkpoints: the earlier name of ``keep_top``, which it replaces where it is given.
     """
 
     trials: int = Field(default=16, ge=1)
@@ -75,7 +77,13 @@ class SearchConfig:
     grace_seconds: float = Field(default=30.0, ge=0.0)
     max_retries: int = Field(default=2, ge=0)
     max_preemptions: int = Field(default=100, ge=0)
-    keep_checkpoints: int = Field(default=5, ge=1)
+    keep_top: int = Field(default=10, ge=1)
+    keep_checkpoints: int | None = Field(default=None, ge=1)
+
+    @property
+    def num_kept(self) -> int:
+        """How many trials keep their checkpoints."""
+        return self.keep_checkpoints or self.keep_top
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -87,7 +87,7 @@ def _trials(plan: SweepPlan) -> tuple[int, int]:
     # Every member of a population has checkpoints, whether it trains or waits.
     waiting = search.scheduler == "pbt"
     running = search.trials if waiting else min(search.concurrency or max(1, here), search.trials)
-    return running, min(search.keep_checkpoints, search.trials)
+    return running, min(search.num_kept, search.trials)
 
 
 def check_space(plan: SweepPlan, dataset: Dataset, folder: Path | None = None) -> None:
@@ -113,7 +113,7 @@ def check_space(plan: SweepPlan, dataset: Dataset, folder: Path | None = None) -
         raise ConfigError(
             f"results.dir: checkpoints of {needed.running} trials at a time and of the {needed.kept} best "
             f"need about {_megabytes(needed.total - own)}, but {existing} has {_megabytes(free)} free; "
-            "free some space, name another folder, or lower search.keep_checkpoints or search.concurrency."
+            "free some space, name another folder, or lower search.keep_top or search.concurrency."
         )
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LambdaLR
 
 CONFIG_FILE = "config.yaml"
+# In the folder of an ensemble: its members' folders, which lie in there, with their weights.
+MEMBERS_FILE = "members.json"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

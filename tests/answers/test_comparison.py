@@ -65,7 +65,7 @@ class TestSource:
             (0, second),
         ]
         search = plan.config.search
-        assert (search.trials, search.scheduler, search.keep_checkpoints) == (4, "none", 4)
+        assert (search.trials, search.scheduler, search.num_kept) == (4, "none", 4)
         assert (plan.config.name, plan.question) == ("other", "Why?")
         assert Path(plan.config.results.dir) == source.results_dir
         # The trial's own seed stands, whatever the ledger proposes.

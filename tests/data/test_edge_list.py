@@ -110,7 +110,7 @@ def test_unknown_genes_are_counted_and_their_rows_left_out(tmp_path: Path) -> No
         (
             "gene1\tgene2\tscore\nYAL001C\tVPS8\tnan\n",
             {},
-            "edges.tsv, line 2, column 'score': got 'nan'; expected a number, or an empty cell",
+            "edges.tsv, line 2, column 'score': expected a score from 0 to 1, got nothing.",
         ),
         (
             "gene1\tgene2\tscore\nYAL001C\tVPS8\tinf\n",
@@ -130,7 +130,7 @@ def test_unknown_genes_are_counted_and_their_rows_left_out(tmp_path: Path) -> No
         (
             "gene1\tgene2\tscore\nYAL001C\tVPS8\t\n",
             {},
-            "edges.tsv, line 2, column 'score': expected a score from 0 to 1, got nothing",
+            "edges.tsv, line 2, column 'score': expected a score from 0 to 1, got nothing.",
         ),
         (
             "gene1\tgene2\nYAL001C\tVPS8\nYAL001C\t\n",

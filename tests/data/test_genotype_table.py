@@ -127,9 +127,9 @@ def test_duplicates_can_be_averaged(tmp_path: Path) -> None:
     ("text", "options", "message"),
     [
         (
-            "geneA,fitness\nYAL001C,1\n",
+            "gen,fitness\nYAL001C,1\n",
             {},
-            "no column 'gene1' or 'gene_1' or 'gene'; found the columns 'geneA'",
+            "no column 'gene1' or 'gene'; expected gene1, gene2 and gene3, found the columns 'gen'",
         ),
         (
             "gene1,growth\nYAL001C,0.5\n",
@@ -137,9 +137,9 @@ def test_duplicates_can_be_averaged(tmp_path: Path) -> None:
             "no label; expected a column 'fitness', 'gene_interaction' or one",
         ),
         (
-            "gene1,fitness\nYAL001C,0.5\nYAL002W,NaN\n",
+            "gene1,fitness\nYAL001C,0.5\nYAL002W,NaN?\n",
             {},
-            "line 3, column 'fitness': got 'NaN'; expected a number",
+            "line 3, column 'fitness': expected a number, got 'NaN?'",
         ),
         ("gene1,fitness\nYAL001C,0.5\nYAL002W,inf\n", {}, "line 3, column 'fitness': the value is infinite"),
         (
@@ -157,7 +157,7 @@ def test_duplicates_can_be_averaged(tmp_path: Path) -> None:
         (
             "gene1,sick\nYAL001C,0\nYAL002W,2\n",
             {"binary": ["sick"]},
-            "line 3, column 'sick': expected 0 or 1, got 2",
+            "line 3, column 'sick': expected 0 or 1 (or yes and no, true and false), got '2'",
         ),
         (
             "gene1,sick\nYAL001C,0\n",

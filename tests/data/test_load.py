@@ -277,6 +277,7 @@ def test_tables_can_bypass_the_cache(yeast: Path, tmp_path: Path) -> None:
     config = build(
         TablesData,
         {
+            "genes": str(yeast / "genes.tsv"),
             "networks": {"net": {"path": str(yeast / "complexportal_physical.tsv")}},
             "genotypes": {"screen": {"path": str(yeast / "costanzo2016_smf.tsv")}},
         },

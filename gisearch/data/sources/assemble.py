@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gisearch.data.cell_graph import CellGraph, Network
 from gisearch.data.config import FeatureFile, GenotypeFile, NetworkFile, TablesData
-from gisearch.data.dataset import LoadReport
+from gisearch.data.dataset import LeftOut, LoadReport
 from gisearch.data.gene_features import GeneFeatures
 from gisearch.data.gene_names import GeneNames
 from gisearch.data.genotypes import Genotypes
@@ -55,6 +55,7 @@ def assemble(config: TablesData) -> tuple[CellGraph, Genotypes, LoadReport]:
 
     unresolved: dict[str, Counter[str]] = {}
     notes: list[str] = []
+    lost: list[LeftOut | None] = []
     networks: dict[str, Network] = {}
     for named in edges:
         resolved = named.resolve(names)
@@ -63,6 +64,7 @@ def assemble(config: TablesData) -> tuple[CellGraph, Genotypes, LoadReport]:
         networks[named.name] = resolved.network
         sources.append(resolved.summary)
         notes += named.notes
+        lost.append(resolved.left_out)
         if resolved.unresolved:
             unresolved[f"network {named.name}"] = resolved.unresolved
     metabolism = None
@@ -71,13 +73,17 @@ def assemble(config: TablesData) -> tuple[CellGraph, Genotypes, LoadReport]:
         sources.append(summary)
         if unknown:
             unresolved["metabolism"] = unknown
+            notes.append(model.immortal(unknown))
+            lost.append(model.left_out(unknown, names))
     genotypes = resolve_genotypes(tables, names)
     features, of_features = read_features(config.features, names)
     unresolved |= {f"genotypes {name}": count for name, count in genotypes.unresolved.items()}
+    lost += genotypes.left_out
     report = LoadReport(
         sources=(*sources, *genotypes.summaries, *of_features.sources),
         unresolved={**unresolved, **of_features.unresolved},
         notes=(*notes, *genotypes.notes, *of_features.notes),
+        left_out=tuple(part for part in lost if part is not None),
     )
     return CellGraph(names, networks, metabolism, features), genotypes.genotypes, report
 
@@ -149,6 +155,7 @@ def _read_genotypes(file: GenotypeFile) -> NamedGenotypes:
         labels=file.labels,
         binary=file.binary,
         duplicates=file.duplicates or "error",
+        has_header=file.header is not False,
     )
 
 

@@ -37,7 +37,6 @@ _LABELS = {
 }
 # Only the score must be there; other releases leave out some of the rest.
 _REQUIRED = "gene_interaction"
-_MISSING = ("NaN", "nan", "NA", "N/A", "-")
 
 
 def read_kuzmin2018(
@@ -67,7 +66,7 @@ def read_kuzmin2018(
     columns = {name: table.find(*accepted) for name, accepted in _LABELS.items()}
     table.require(*_LABELS[_REQUIRED])
     labels = {name: column for name, column in columns.items() if column}
-    frame = table.read([query, array, *([kind] if kind else [])], list(labels.values()), missing=_MISSING)
+    frame = table.read([query, array, *([kind] if kind else [])], list(labels.values()))
     lines = np.array([table.line(row) for row in frame.index.tolist()], dtype=np.int64)
     strains, codes = encode(frame[query], frame[array])
     if (codes < 0).any():

@@ -65,6 +65,7 @@ def yeast_tables(config: YeastData) -> TablesData:
         features=config.features,
         builtin_features=config.builtin_features,
         laplacian_vectors=config.laplacian_vectors,
+        max_unknown=config.max_unknown,
     )
 
 
