@@ -26,6 +26,7 @@ BENCHMARKS = {
     "diffusion_sampling": "samples of the diffusion head, against one genotype after another (1 min)",
     "data": "building, caching and holding data; the loader's share of a step (1 min)",
     "screening": "scoring very many candidates (2 min)",
+    "kernel": "the kernel model: fitting 12,000 and 400,000 pairs, scoring all pairs of a cell (4 min)",
     "scatter": "GATv2 with and without torch-scatter (1 min)",
     "start": "imports, help and checking a space, against importing PyTorch (1 min)",
     "trial_overhead": "what a trial costs beyond its training, against Ray's own recipes (8 min)",

@@ -1,8 +1,8 @@
 """PairwiseKernel: kernel ridge regression on genotypes, by what genes are and how they interact.
 
 A screen's strongest signal is its own: genes whose interactions look alike work in one pathway. A kernel
-between genes says how alike two are, one between genotypes compares them gene by gene, and the prediction is
-a weighted sum over the training genotypes, found by conjugate gradients without the n x n matrix of the kernel.
+between genes says how alike two are, one between genotypes compares them gene by gene, and the prediction
+is a weighted sum over the training genotypes, found by conjugate gradients that never build the n x n matrix.
 """
 
 from __future__ import annotations

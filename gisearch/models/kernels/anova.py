@@ -29,6 +29,8 @@ from gisearch.models.kernels.triples import TripleTerm
 _BLOCK = 2**22
 # Pairs for which one number of a dense product is as cheap as one of a gathered product, measured.
 _DENSE = 100
+# One place filled of so many is where a sparse product stops being faster than a plain one, measured.
+_FILLED = 20
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class DualFunction:
 
     Attributes:
         effects: float64 [m], from first-order terms.
-        pairs: [m, m], symmetric, in sparse rows.
+        pairs: [m, m], symmetric; in sparse rows where few of its places are filled.
         triples: float64 [anchors, m], or None without triples.
     """
 
@@ -66,7 +68,8 @@ class AnovaKernel:
         order = torch.argsort(flat, stable=True)
         counts = torch.bincount(flat // num_genes, minlength=num_genes)
         self._rows = torch.cat([row, row])[order]
-        self._columns = (flat % num_genes)[order]
+        self._places = flat[order]
+        self._columns = self._places % num_genes
         self._starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         self._triples = TripleTerm(training, num_genes) if training.triples.shape[1] else None
 
@@ -74,7 +77,11 @@ class AnovaKernel:
         """Return sum_j dual_j k(., j) for float64 [n]."""
         row, gene = self.training.singles
         effects = dual.new_zeros(self.num_genes).index_add_(0, gene, dual[row])
-        pairs = sparse_rows(self._starts, self._columns, dual[self._rows], self.num_genes)
+        if len(self._rows) * _FILLED > self.num_genes**2:
+            flat = dual.new_zeros(self.num_genes**2).index_add_(0, self._places, dual[self._rows])
+            pairs = flat.view(self.num_genes, self.num_genes)
+        else:
+            pairs = sparse_rows(self._starts, self._columns, dual[self._rows], self.num_genes)
         return DualFunction(effects, pairs, self._triples.combine(dual) if self._triples else None)
 
     def evaluate(self, function: DualFunction, table: Tensor, genotypes: GenotypeSets) -> Tensor:
@@ -91,8 +98,7 @@ class AnovaKernel:
             value.index_add_(0, row, weights.first * (table @ function.effects)[gene])
         row, a, b = genotypes.pairs
         if weights.second and len(row) and len(self._rows):
-            halfway = torch.sparse.mm(function.pairs, table.T).T
-            value.index_add_(0, row, weights.second * entries(halfway, table, a, b))
+            value.index_add_(0, row, weights.second * entries(_half(function, table), table, a, b))
         return self._add_triples(value, function, table, genotypes)
 
     def tabulate(self, function: DualFunction, table: Tensor) -> Callable[[GenotypeSets], Tensor]:
@@ -104,7 +110,7 @@ class AnovaKernel:
         """
         weights = self.weights
         effects = weights.first * (table @ function.effects)
-        pairs = weights.second * (torch.sparse.mm(function.pairs, table.T).T @ table.T)
+        pairs = weights.second * (_half(function, table) @ table.T)
 
         def score(genotypes: GenotypeSets) -> Tensor:
             (row, gene), (pair_row, a, b) = genotypes.singles, genotypes.pairs
@@ -139,6 +145,13 @@ class AnovaKernel:
         known = (left >= 0).unsqueeze(-1) & (right >= 0).unsqueeze(-2)
         k = table[left.clamp_min(0).unsqueeze(-1), right.clamp_min(0).unsqueeze(-2)]
         return _permanents(torch.where(known, k, 0.0), self.weights)
+
+
+def _half(function: DualFunction, table: Tensor) -> Tensor:
+    """Return table V, [r, m]."""
+    if function.pairs.layout == torch.strided:
+        return table @ function.pairs
+    return torch.sparse.mm(function.pairs, table.T).T
 
 
 def entries(left: Tensor, right: Tensor, a: Tensor, b: Tensor) -> Tensor:
