@@ -16,6 +16,7 @@ from gisearch.search.composing import compose_experiment, hydra_value
 from gisearch.search.plan import SweepPlan, plan_sweep
 from gisearch.search.sweep import run_sweep
 from gisearch.search.yaml_lines import read_yaml
+from gisearch.training.cells import check_fit
 
 Planner = Callable[..., SweepPlan]
 
@@ -338,11 +339,12 @@ class TestGeneInputs:
     def test_every_choice_is_a_model(self, tmp_path: Path) -> None:
         plan = self.plan(tmp_path, "data.cell.feature_width=3", "data.builtin_features=[degrees]")
         dataset = load_dataset(plan.config.data)
-        found = {(m.encoder.inputs, tuple(m.encoder.features or ())) for m in plan.models()}  # type: ignore[union-attr]
+        encoders = [one.model.encoder for one in plan.variants()]  # type: ignore[union-attr]
+        found = {(encoder.inputs, tuple(encoder.features or ())) for encoder in encoders}
         assert ("embedding", ()) in found
         assert {("features", ("modules",)), ("both", ("modules", "degrees"))} <= found
-        for model in plan.models():
-            model.check(dataset.cell, dataset.target)
+        for one in plan.variants():
+            check_fit(one, dataset)
 
     def test_features_that_the_data_lacks_are_said_before_anything_starts(self, tmp_path: Path) -> None:
         plan = self.plan(tmp_path)
