@@ -25,6 +25,8 @@ _FITNESS = "fitness"
 _DENSE = 400
 # Eigenvectors agree between machines to more digits than these, so that equal data has equal digests.
 _DECIMALS = 4
+# Rows shorter than this are rounding errors and stay as short as they are.
+_SHORT = 1e-9
 
 
 def builtin_features(
@@ -69,8 +71,8 @@ def degrees(cell: CellGraph) -> GeneFeatures:
     """
     columns = []
     for network in _networks(cell, "degrees"):
-        for ends in network.edges if network.directed else network.edges[1:]:
-            columns.append(np.log1p(np.bincount(ends, minlength=cell.num_genes)))
+        ends = network.edges if network.directed else network.edges[1:]
+        columns += [np.log1p(np.bincount(end, minlength=cell.num_genes)) for end in ends]
     return GeneFeatures.standardised("degrees", np.stack(columns, axis=1))
 
 
@@ -78,10 +80,11 @@ def laplacian(cell: CellGraph, k: int) -> GeneFeatures:
     """Return the k smoothest eigenvectors of the normalised Laplacian of all networks together.
 
     I - D^-1/2 A D^-1/2 of the union, without directions and scores; on its largest component, whose
-    eigenvector to the eigenvalue 0 says no more than the degrees and is left out. The entry of largest
-    magnitude is positive. Genes outside have no row. Every column is standardised.
-    Source: Belkin and Niyogi 2003, Neural Computation 15(6); as features of nodes: Dwivedi et al. 2020,
-    arXiv 2003.00982.
+    eigenvector to the eigenvalue 0 says no more than the degrees and is left out. Every vector's entry of
+    largest magnitude is positive. A gene's row is divided by its length, without which a few genes would
+    hold most of a vector; then every column is standardised. Genes outside have no row.
+    Sources: Belkin and Niyogi 2003, Neural Computation 15(6); rows of length one: Ng, Jordan and Weiss 2002,
+    NeurIPS 14.
 
     Raises:
         DataError: there is no network, or the component has no k such eigenvectors.
@@ -97,8 +100,8 @@ def laplacian(cell: CellGraph, k: int) -> GeneFeatures:
     inside = np.flatnonzero(component == np.bincount(component).argmax())
     if len(inside) <= k:
         raise DataError(
-            f"data.laplacian_vectors: {k} eigenvectors of networks whose largest component has {len(inside):,} "
-            f"genes; expected at most {len(inside) - 1}."
+            f"data.laplacian_vectors: {k} eigenvectors of networks whose largest component has "
+            f"{len(inside):,} genes; expected at most {len(inside) - 1}."
         )
     part = adjacency[inside][:, inside].tocoo()
     scale = 1 / np.sqrt(np.bincount(part.row, minlength=len(inside)))
@@ -106,8 +109,9 @@ def laplacian(cell: CellGraph, k: int) -> GeneFeatures:
     vectors = _largest_eigenvectors(smooth, k + 1)[:, 1:]
     largest = np.abs(vectors).round(9).argmax(axis=0)
     vectors = vectors * np.sign(vectors[largest, np.arange(k)])
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
     values, known = np.zeros((cell.num_genes, k)), np.zeros(cell.num_genes, dtype=bool)
-    values[inside], known[inside] = vectors, True
+    values[inside], known[inside] = vectors / np.maximum(length, _SHORT), True
     table = GeneFeatures.standardised("laplacian", values, known)
     # + 0.0 makes no difference but to a negative zero, which would have a digest of its own.
     return GeneFeatures("laplacian", table.values.round(_DECIMALS) + 0.0, known)

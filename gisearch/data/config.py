@@ -118,8 +118,8 @@ class FeatureFile:
     Attributes:
         path: the file; text may be plain, gzip, or a zip of one file.
         format: a text table, NPZ, or Parquet; by default told by the file's name.
-        gene_column: the column (of NPZ: the array) of gene names; by default ``gene``, ``systematic_name`` and
-            the like, or the first column.
+        gene_column: the column (of NPZ: the array) of gene names; by default ``gene``, ``systematic_name``
+            and the like, or the first column.
         columns: the columns (of NPZ: the arrays) of numbers; by default all that hold numbers (of NPZ:
             ``values``).
         standardise: whether every column is given mean 0 and standard deviation 1 over the genes with a row.

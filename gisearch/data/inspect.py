@@ -155,7 +155,7 @@ def _network(cell: CellGraph, network: Network) -> dict[str, Any]:
 
 
 def _features(dataset: Dataset, table: GeneFeatures) -> dict[str, Any]:
-    """Count the genes with a row: all, those that the split's genotypes delete, those not seen in training."""
+    """Count the genes with a row: all, those that the split deletes, those that training does not."""
     deleted = {part: np.unique(dataset.genotypes.subset(dataset.split.part(part)).genes) for part in PARTS}
     every = np.unique(np.concatenate(list(deleted.values())))
     known, unseen = table.known[every], ~np.isin(every, deleted["train"])

@@ -194,9 +194,10 @@ def _feature_notes(cell: CellGraph, genotypes: Genotypes, split: Split) -> list[
         return []
     parts = genotypes.subset(np.concatenate([split.part(part) for part in PARTS]))
     deleted = np.unique(parts.genes)
+    genes = f"of {cell.num_genes:,} genes"
     return [
-        f"features {table.name}: {table.width:,} numbers for {table.known.sum():,} of {cell.num_genes:,} genes, "
-        f"and for {table.known[deleted].sum():,} of the {len(deleted):,} that labelled genotypes delete"
+        f"features {table.name}: {table.width:,} numbers for {table.known.sum():,} {genes}, "
+        f"for {table.known[deleted].sum():,} of the {len(deleted):,} that labelled genotypes delete"
         for table in cell.features.values()
     ]
 

@@ -18,8 +18,8 @@ _FIRST_EFFECTS = 0.02
 class GeneEffects(nn.Module):
     """A bias and the sum of one effect per deleted gene: learnt for itself, or from its features.
 
-    Learnt effects are a matrix [N, 1], so that weight decay shrinks them: with it, this is ridge regression on
-    gene identity (Hoerl and Kennard 1970).
+    Learnt effects are a matrix [N, 1], so that weight decay shrinks them: with it, this is ridge regression
+    on gene identity (Hoerl and Kennard 1970).
     """
 
     def __init__(self, cell: CellGraph, config: GeneInputsConfig) -> None:

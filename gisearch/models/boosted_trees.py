@@ -1,7 +1,7 @@
 """BoostedTrees: gradient-boosted trees on features of networks and genes. What needs no deep learning.
 
-The trees know a gene by its place in the networks and its features, never by its name. A network model that does not
-beat them has learnt nothing that degrees and common neighbours do not say.
+The trees know a gene by its place in the networks and its features, never by its name. A network model that
+does not beat them has learnt nothing that degrees and common neighbours do not say.
 """
 
 from __future__ import annotations

@@ -24,7 +24,12 @@ def cell_of(config: ExperimentConfig, dataset: Dataset) -> CellGraph:
     Raises:
         DataError: what the configuration asks for cannot be derived from this data.
     """
-    return dataset.cell if config.derived.is_off else derived_cells(config, dataset).whole
+    return derived_cells(config, dataset).whole if is_derived(config) else dataset.cell
+
+
+def is_derived(config: ExperimentConfig) -> bool:
+    """Return whether the model is built on a cell graph with derived parts."""
+    return config.model.reads_derived and not config.derived.is_off
 
 
 def derived_cells(config: ExperimentConfig, dataset: Dataset) -> DerivedCells:
@@ -44,7 +49,7 @@ def check_fit(config: ExperimentConfig, dataset: Dataset) -> None:
         DataError: they do not.
     """
     cell = dataset.cell
-    if not config.derived.is_off:
+    if is_derived(config):
         check_derived(cell, dataset.genotypes, dataset.split.train, dataset.target, config.derived)
         cell = outline(cell, config.derived)
     config.model.check(cell, dataset.target)

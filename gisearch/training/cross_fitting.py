@@ -70,6 +70,8 @@ class StepModels(nn.Module):
             if isinstance(model, FittedModel):
                 model.cross_fit(self.fold.to(device), siblings)
         self.models: Sequence[Model] = nn.ModuleList(siblings)  # type: ignore[assignment]
+        # Not a module list: where there are siblings, no step is taken with the model itself.
+        self._all = (model, *(sibling for sibling in siblings if sibling is not model))
 
     def forward(self, batch: GenotypeBatch, targets: Targets, fold: int) -> Tensor:
         """Return the training loss of genotypes of one fold; what DistributedDataParallel watches."""
@@ -77,13 +79,13 @@ class StepModels(nn.Module):
 
     def start_epoch(self, epoch: int) -> None:
         """Prepare every model for a training epoch, counted from 1."""
-        for model in self.models:
+        for model in self._all:
             model.train()
             model.start_epoch(epoch)
 
     def share_batch(self, whole_batch: WholeBatch) -> None:
         """Tell every model how the next batch is shared out."""
-        for model in self.models:
+        for model in self._all:
             model.whole_batch = whole_batch
 
     def batches(self, seed: int, epoch: int, size: int, batch_size: int) -> Iterator[Batch]:

@@ -19,7 +19,7 @@ from gisearch.models.batch import GenotypeBatch
 from gisearch.seeding import child_seed
 from gisearch.training.adoption import Adoption
 from gisearch.training.allocator import freed_memory_kept
-from gisearch.training.cells import cell_of, derived_cells
+from gisearch.training.cells import cell_of, derived_cells, is_derived
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
 from gisearch.training.config import CONFIG_FILE, ExperimentConfig, load_config, save_config
 from gisearch.training.cross_fitting import CrossFit
@@ -98,7 +98,7 @@ def run_experiment(
     if folder is not None:
         group.on_first(lambda: _claim(folder, config, objective, adopt))
     # Different processors may round differently: all must derive the same.
-    cells = None if config.derived.is_off else group.on_first(lambda: derived_cells(config, dataset))
+    cells = group.on_first(lambda: derived_cells(config, dataset)) if is_derived(config) else None
     model = _build(config, dataset.cell if cells is None else cells.whole, dataset.target)
     trainer = Trainer(
         model,

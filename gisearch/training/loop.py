@@ -217,7 +217,6 @@ class Trainer:
         return float(nn.functional.mse_loss(self.scale.to_model(predicted), self.scale.to_model(labels)))
 
     def _train_epoch(self, epoch: int) -> float:
-        self.model.train()
         self._models.start_epoch(epoch)
         batch, targets = self.data["train"][0], self.targets
         if isinstance(self.model, FittedModel):

@@ -153,7 +153,7 @@ def all_options() -> list[Option]:
 
 @pytest.fixture(scope="session")
 def dataset(make_dataset: Callable[..., Dataset]) -> Dataset:
-    """The tiny cell with fitness as its target: single, double and triple deletions; tables of gene features."""
+    """The tiny cell with fitness as its target: one to three deletions; two tables of features."""
     features = ("data.cell.feature_width=5", "data.builtin_features=[degrees]")
     return make_dataset("data=demo_tiny", "data.target=fitness", *features)
 

@@ -29,6 +29,7 @@ CASES: list[Case] = [
     ("boosted_trees", {**DERIVED, "derived.folds": 3}),
     # Some weights have no gradient at all in the first epochs, and others in the last.
     ("dango", {"model.schedule.name": "pre_then_post", "model.schedule.transition_epochs": 1}),
+    ("dango_gi", {"data.cell.feature_width": 4, "model.encoder.inputs": "both"}),
 ]
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ from gisearch.data.config import DataConfig, DemoData, TablesData
 from gisearch.data.dataset import Dataset
 from gisearch.data.load import load_dataset, load_tables
 from gisearch.data.synthetic import DemoCellConfig
-from gisearch.errors import DataError
+from gisearch.errors import ConfigError, DataError
 
 GENES = [f"YAL{i:03d}W" for i in range(12)]
 
@@ -300,3 +301,100 @@ def test_a_demo_label_without_a_known_truth_has_no_ceiling() -> None:
     assert data.noise_ceiling is None
     used = np.concatenate([data.split.train, data.split.val, data.split.test])
     assert set(data.genotypes.order[used].tolist()) == {2, 3}
+
+
+class TestFeatures:
+    """Gene features of every source: resolved, counted, cached, in the digest."""
+
+    @pytest.fixture
+    def codons(self, tmp_path: Path) -> str:
+        path = tmp_path / "codons.tsv"
+        rows = [f"G{i}\t{i % 3}\t{i * i}" for i in range(9)]
+        path.write_text("\n".join(["gene\tcai\tlength", *rows, "NEW1\t1\t1"]) + "\n")
+        return str(path)
+
+    def test_of_the_yeast_folder(self, yeast: Path, codons: str) -> None:
+        values = {"features": {"codons": {"path": codons}}, "builtin_features": ["degrees"]}
+        data = load(source="yeast", root=str(yeast), **values)
+        assert {name: table.width for name, table in data.cell.features.items()} == {
+            "codons": 2,
+            "degrees": 4,
+        }
+        assert data.cell.features["codons"].known.tolist() == [True] * 9 + [False] * 3
+        assert "features codons: 10 rows of codons.tsv; 1 with unknown genes left out" in data.report.sources
+        assert data.report.unresolved["features codons"] == {"NEW1": 1}
+        deleted = "of the 11 that labelled genotypes delete"
+        assert data.report.notes[-2:] == (
+            f"features codons: 2 numbers for 9 of 12 genes, for 9 {deleted}",
+            f"features degrees: 4 numbers for 12 of 12 genes, for 11 {deleted}",
+        )
+        bare = load(source="yeast", root=str(yeast))
+        assert bare.digest() != data.digest()
+        assert not bare.cell.features
+
+    def test_are_recalled_from_the_cache_and_read_again_when_they_change(
+        self, yeast: Path, codons: str
+    ) -> None:
+        def digest(**options: Any) -> str:
+            features = {"codons": {"path": codons, **options}}
+            return load(source="yeast", root=str(yeast), features=features).cell.digest()
+
+        first = digest()
+        assert digest() == first
+        assert digest(standardise=False) != first
+        assert digest(columns=["cai"]) != first
+        Path(codons).write_text("gene\tcai\tlength\nG0\t1\t2\nG1\t0\t1\n")
+        assert digest() != first
+
+    def test_of_tables_without_gene_names_add_no_gene(self, tmp_path: Path) -> None:
+        (tmp_path / "net.csv").write_text("gene1,gene2\nA,B\nB,C\n")
+        singles = [f"{gene},0.{i}" for i, gene in enumerate("ABC")]
+        (tmp_path / "g.csv").write_text("\n".join(["gene1,fitness", *singles]) + "\n")
+        np.savez(tmp_path / "f.npz", genes=np.array(["a", "c", "x"]), values=np.ones((3, 2)))
+        data = load(
+            source="tables",
+            target="fitness",
+            networks={"net": {"path": str(tmp_path / "net.csv")}},
+            genotypes={"g": {"path": str(tmp_path / "g.csv")}},
+            features={"f": {"path": str(tmp_path / "f.npz"), "standardise": False}},
+        )
+        assert data.cell.names.systematic == ("A", "B", "C")
+        assert data.cell.features["f"].values.tolist() == [[1, 1], [0, 0], [1, 1]]
+        assert data.report.unresolved == {"features f": {"X": 1}}
+
+    def test_of_the_demo(self, tmp_path: Path) -> None:
+        demo = DemoData(cell=DemoCellConfig(size="tiny", feature_width=3))
+        names = load_dataset(demo).cell.names
+        (tmp_path / "f.csv").write_text(f"gene,x\n{names.systematic[2]},1\n{names.label(5)},2\n")
+        given = {"f": {"path": str(tmp_path / "f.csv")}}
+        cell = {"size": "tiny", "feature_width": 3}
+        data = load(source="demo", cell=cell, features=given)
+        assert {name: int(t.known.sum()) for name, t in data.cell.features.items()} == {"modules": 36, "f": 2}
+        with pytest.raises(DataError, match="the demo cell has a table 'modules' of its own"):
+            load(source="demo", cell=cell, features={"modules": given["f"]})
+
+    def test_generated_ones_leave_the_demo_as_it_is(self) -> None:
+        bare, cell = (
+            load_dataset(DemoData(cell=DemoCellConfig(size="tiny", feature_width=width))).cell
+            for width in (0, 3)
+        )
+        assert not bare.features
+        assert dataclasses.replace(cell, features={}).digest() == bare.digest() == "dfd8792d260fd034"
+        again = load_dataset(DemoData(cell=DemoCellConfig(size="tiny", feature_width=3))).cell
+        assert again.digest() == cell.digest()
+
+    @pytest.mark.parametrize(
+        ("values", "message"),
+        [
+            (
+                {"features": {"degrees": {"path": "x"}}, "builtin_features": ["degrees"]},
+                "two tables of gene features are called 'degrees'; rename or remove one.",
+            ),
+            ({"builtin_features": ["laplace"]}, "got 'laplace'. Did you mean 'laplacian'?"),
+            ({"features": {"f": {"path": "x", "colums": ["a"]}}}, "unknown key 'colums'"),
+            ({"features": {"f": {"path": "x", "format": "csv"}}}, "expected 'table', 'npz' or 'parquet'"),
+        ],
+    )
+    def test_impossible_wishes(self, values: dict[str, Any], message: str) -> None:
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            load(source="demo", **values)

@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
 from gisearch.config import flatten, to_plain
-from gisearch.errors import ConfigError
+from gisearch.data.load import load_dataset
+from gisearch.errors import ConfigError, DataError
 from gisearch.resources import find_search_space, resource_folder
 from gisearch.search.composing import compose_experiment, hydra_value
 from gisearch.search.plan import SweepPlan, plan_sweep
+from gisearch.search.sweep import run_sweep
 from gisearch.search.yaml_lines import read_yaml
+from gisearch.training.cells import check_fit
 
 Planner = Callable[..., SweepPlan]
 
@@ -316,3 +320,34 @@ def test_an_unreadable_file(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"^cannot read .*x\.yaml: "):
         read_yaml(path)
+
+
+class TestGeneInputs:
+    """What models read of genes is searched like any other key, and checked against the data first."""
+
+    SPACE = (
+        "model.encoder.inputs: [embedding, features, both]",
+        "model.encoder.features: {choice: [[modules], [modules, degrees]], "
+        "when: {model.encoder.inputs: [features, both]}}",
+    )
+
+    def plan(self, tmp_path: Path, *overrides: str) -> SweepPlan:
+        path = tmp_path / "space.yaml"
+        path.write_text(with_space(*self.SPACE))
+        return plan_sweep(path, overrides)
+
+    def test_every_choice_is_a_model(self, tmp_path: Path) -> None:
+        plan = self.plan(tmp_path, "data.cell.feature_width=3", "data.builtin_features=[degrees]")
+        dataset = load_dataset(plan.config.data)
+        encoders = [one.model.encoder for one in plan.variants()]  # type: ignore[union-attr]
+        found = {(encoder.inputs, tuple(encoder.features or ())) for encoder in encoders}
+        assert ("embedding", ()) in found
+        assert {("features", ("modules",)), ("both", ("modules", "degrees"))} <= found
+        for one in plan.variants():
+            check_fit(one, dataset)
+
+    def test_features_that_the_data_lacks_are_said_before_anything_starts(self, tmp_path: Path) -> None:
+        plan = self.plan(tmp_path)
+        with pytest.raises(DataError, match=r"asks for gene features, and the data has none; expected"):
+            run_sweep(plan, console=Console())
+        assert not (tmp_path / "results").exists()

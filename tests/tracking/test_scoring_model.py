@@ -11,12 +11,15 @@ import pytest
 
 from gisearch import train
 from gisearch.command_line import run
+from gisearch.config import build, to_plain
 from gisearch.data.cache import load_cell
+from gisearch.data.config import compose_data
 from gisearch.data.dataset import Dataset
 from gisearch.errors import CheckpointError, DataError
 from gisearch.models.batch import GenotypeBatch
 from gisearch.tracking.scoring_model import CELL, TARGET, load_scoring_model, save_scoring_model
-from gisearch.training.experiment import load_trained
+from gisearch.training.config import ExperimentConfig
+from gisearch.training.experiment import load_trained, run_experiment
 
 MODELS = ("dango", "dango_gi", "boosted_trees", "hetero_cell", "diffusion")
 
@@ -66,6 +69,25 @@ def test_what_was_derived_from_labels_goes_with_the_model(tiny_dataset: Dataset,
     (tmp_path / "elsewhere.pt").rename(tmp_path / "derived" / "best.pt")
     score, _ = load_trained(tmp_path / "derived", tiny_dataset).predict(GenotypeBatch.from_table(indices()))
     assert table["score"].tolist() == score.tolist()
+
+
+def test_gene_features_travel_with_the_model(make_dataset: Callable[..., Dataset], tmp_path: Path) -> None:
+    """Of the split's training part too, such as single-mutant fitness: nothing is derived again."""
+    overrides = [
+        "data=demo_tiny",
+        "data.cell.feature_width=4",
+        "data.builtin_features=[single_mutant_fitness]",
+    ]
+    dataset = make_dataset(*overrides)
+    model = {"name": "dango_gi", "hidden_dim": 16, "encoder": {"inputs": "features"}}
+    data = to_plain(compose_data(overrides))
+    config = build(ExperimentConfig, {"data": data, "model": model, "trainer": {"max_epochs": 1}})
+    run_experiment(config, dataset, folder=tmp_path / "run")
+    save_scoring_model(tmp_path / "run", tmp_path / "model", dataset)
+    found = load_scoring_model(tmp_path / "model").predict(genotypes(dataset))
+    score, _ = load_trained(tmp_path / "run", dataset).predict(GenotypeBatch.from_table(indices()))
+    assert found["score"].tolist() == score.tolist()
+    assert found["score"].nunique() == 3
 
 
 def test_nothing_in_the_package_is_pickled(package: Path) -> None:

@@ -20,6 +20,7 @@ from gisearch.data.genotypes import Genotypes
 from gisearch.data.splits import Split
 from gisearch.errors import CheckpointError
 from gisearch.models.batch import GenotypeBatch
+from gisearch.models.whole_batch import WholeBatch
 from gisearch.training.cells import cell_of, derived_cells
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
 from gisearch.training.config import ExperimentConfig
@@ -177,6 +178,19 @@ def test_every_batch_is_of_one_fold_and_an_epoch_of_all_genotypes(experiment: Ex
         assert [b.fold for b in batches] != sorted(b.fold for b in batches), "folds take turns"
         epochs.append(order.tolist())
     assert epochs[0] == epochs[2] != epochs[1]
+
+
+def test_every_model_hears_of_an_epoch_and_of_a_shared_batch(experiment: Experiment) -> None:
+    config = experiment({**DERIVED, "model": {"name": "dango", "hidden_dim": 8}, "derived.folds": 3})
+    models = step_models(config, planted_screen())
+    whole_batch = WholeBatch()
+    models.eval()
+    models.start_epoch(10**6)
+    models.share_batch(whole_batch)
+    for model in models.models:
+        assert model.training
+        assert model.whole_batch is whole_batch
+        assert model.interaction_weight != models.models[0].config.schedule.interaction_weight(1)  # type: ignore[union-attr]
 
 
 class KilledError(Exception):

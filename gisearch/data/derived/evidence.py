@@ -36,7 +36,8 @@ class Evidence:
         """Labels minus their mean, in standard deviations; zeros where all are equal. [P]."""
         offset = self.labels - self.labels.mean()
         std = float(np.sqrt((offset**2).mean()))
-        return offset / std if std > 1e-9 * max(1.0, float(np.abs(self.labels).max())) else 0.0 * offset
+        is_flat = std <= 1e-9 * max(1.0, float(np.abs(self.labels).max()))
+        return np.zeros_like(offset) if is_flat else np.asarray(offset / std)
 
     @property
     def genes(self) -> Integers:

@@ -18,4 +18,9 @@ SWITCHES = {
 
 def switch_hint(name: str) -> str:
     """Return a sentence on how to ask for a derived network or table, with a leading space; else nothing."""
-    return f" It is derived from the training labels: set {SWITCHES[name]}." if name in SWITCHES else ""
+    return f" It is derived from the training labels: set {SWITCHES[name]}." if is_derived(name) else ""
+
+
+def is_derived(name: str) -> bool:
+    """Return whether a network or a table of that name comes from training labels."""
+    return name in SWITCHES

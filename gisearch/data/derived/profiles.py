@@ -55,10 +55,10 @@ class Profiles:
         return result
 
     def features(self, name: str, factor: Floats, num_genes: int) -> GeneFeatures:
-        """Return every gene's profile in d numbers: Y W, each row scaled to a mean square of one.
+        """Return every gene's profile in d numbers: Y W, each row scaled to length one.
 
-        The products of two rows are about d times the profiles' similarity (random projections: Johnson and
-        Lindenstrauss 1984, Contemporary Mathematics 26).
+        The products of two rows are about the profiles' similarity (random projections: Johnson and
+        Lindenstrauss 1984, Contemporary Mathematics 26), with an error of about 1 / sqrt(d).
 
         Args:
             name: the table's name.
@@ -66,7 +66,7 @@ class Profiles:
             num_genes: N.
         """
         projected = self.matrix @ factor
-        length = np.sqrt((projected**2).mean(1))
+        length = np.sqrt((projected**2).sum(1))
         has_one = length > 1e-9
         values = np.zeros((num_genes, factor.shape[1]))
         known = np.zeros(num_genes, dtype=bool)

@@ -76,7 +76,7 @@ def _diffused(
     for _ in range(steps):
         columns = (1 - RATE) * columns + RATE * (matrix @ columns)
     # M is symmetric: its columns are its rows.
-    return columns / np.sqrt((columns**2).sum(0))
+    return np.asarray(columns / np.sqrt((columns**2).sum(0)))
 
 
 def _normalised(edges: npt.NDArray[np.int64], size: int) -> Any:

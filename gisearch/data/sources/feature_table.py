@@ -115,7 +115,7 @@ def read_feature_npz(
         with np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except _BROKEN as error:
-        if "allow_pickle" in str(error):
+        if str(error).startswith("Object arrays"):
             raise DataError(
                 f"{file}: an array holds Python objects, which are not read; save gene names as text "
                 "(numpy.array(names, dtype=str)) and values as numbers."

@@ -55,8 +55,8 @@ class NamedFeatures:
         if not len(rows):
             found = ", ".join(repr(str(gene)) for gene in self.genes[:3]) or "no row at all"
             raise DataError(
-                f"{self.path}: no row of the gene features {self.name!r} is about a gene of this data; expected "
-                f"names such as {names.systematic[0]!r}, found {found}."
+                f"{self.path}: no row of the gene features {self.name!r} is about a gene of this data; "
+                f"expected names such as {names.systematic[0]!r}, found {found}."
             )
         genes = resolution.indices[rows]
         self._check_once(names, rows, genes)
@@ -96,8 +96,8 @@ class NamedFeatures:
         nothing = np.flatnonzero(missing.all(axis=0))
         if len(nothing):
             raise DataError(
-                f"{self.path}: number column {nothing[0] + 1} of the gene features {self.name!r} is empty for "
-                "every known gene; expected numbers, or leave it out with 'columns'."
+                f"{self.path}: number column {nothing[0] + 1} of the gene features {self.name!r} is empty "
+                "for every known gene; expected numbers, or leave it out with 'columns'."
             )
         mean = np.where(missing, 0.0, table).sum(axis=0) / (~missing).sum(axis=0)
         return np.where(missing, mean, table), int(missing.sum())

@@ -101,7 +101,7 @@ class DemoCellConfig:
     hub_exponent: float = Field(default=2.6, gt=2)
     noise_sd: float = Field(default=0.03, ge=0)
     feature_width: int = Field(default=0, ge=0, le=4_096)
-    feature_noise: float = Field(default=0.5, ge=0)
+    feature_noise: float = Field(default=0.25, ge=0)
     feature_missing: float = Field(default=0.1, ge=0, le=0.9)
 
     @model_validator(mode="before")

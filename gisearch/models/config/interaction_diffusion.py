@@ -47,6 +47,11 @@ class InteractionDiffusionConfig(BaseModelConfig):
     networks: list[str] | None = Field(default=None, min_length=1)
     folds: int = Field(default=5, ge=2, le=100)
 
+    @property
+    def reads_derived(self) -> bool:
+        """No: it compares the training labels by the data's own networks."""
+        return False
+
     def check(self, cell: CellGraph, target: Target) -> None:
         """Raise DataError where a network that the configuration names is not in the cell graph."""
         cell.select(self.networks)

@@ -38,6 +38,11 @@ class MatrixCompletionConfig(BaseModelConfig):
     tie_effects: bool = True
     dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
 
+    @property
+    def reads_derived(self) -> bool:
+        """No: it compares the training labels by the data's own networks."""
+        return False
+
     def check(self, cell: CellGraph, target: Target) -> None:
         """Raise DataError where there is no network, or not one that the configuration names."""
         cell.require(self.networks)

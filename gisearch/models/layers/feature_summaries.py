@@ -21,10 +21,10 @@ _WHAT = ("min", "mean", "max", "product", "distance")
 
 
 class FeatureSummaries(nn.Module):
-    """Per column: minimum, mean and maximum over the deleted genes, and over their pairs the mean of the
-    product and of the distance |x_i - x_j|; float64 [B, 5 C].
+    """Five numbers per column of gene features and genotype, float64 [B, 5 C].
 
-    Genes without a row do not count; where none is left, or no pair, the value is NaN.
+    Minimum, mean and maximum over the deleted genes; over their pairs the mean of the product and of the
+    distance |x_i - x_j|. Genes without a row do not count; where none is left, or no pair, the value is NaN.
 
     Attributes:
         names: what the features are, 5 C of them.
@@ -43,7 +43,8 @@ class FeatureSummaries(nn.Module):
             for i in range(values.shape[1])
         ]
         known = [
-            np.repeat(table.known[:, None], values.shape[1], 1) for table, values in zip(tables, columns)
+            np.repeat(table.known[:, None], values.shape[1], 1)
+            for table, values in zip(tables, columns, strict=True)
         ]
         # Not persistent: features are data, not parameters of the model.
         self.register_buffer("values", torch.from_numpy(np.concatenate(columns, axis=1)), persistent=False)

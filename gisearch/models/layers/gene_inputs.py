@@ -18,7 +18,11 @@ from gisearch.models.layers.product import product
 
 
 class FeatureTable(nn.Module):
-    """A linear map of one table of features; a gene without a row gets a learnt vector instead."""
+    """A linear map of one table of features; a gene without a row gets a learnt vector instead.
+
+    Features are divided by sqrt(F): so not only first vectors are as long as those of embeddings, a step of
+    the optimiser moves them as far as it moves an embedding too, and weight decay holds both alike.
+    """
 
     values: Tensor
     known: Tensor
@@ -26,9 +30,9 @@ class FeatureTable(nn.Module):
     def __init__(self, table: GeneFeatures, width: int, std: float) -> None:
         super().__init__()
         # Not persistent: features are data, not parameters of the model.
-        self.register_buffer("values", torch.tensor(table.values), persistent=False)
+        self.register_buffer("values", torch.tensor(table.values) / math.sqrt(table.width), persistent=False)
         self.register_buffer("known", torch.tensor(table.known).unsqueeze(1), persistent=False)
-        self.weight = nn.Parameter(torch.randn(width, table.width) * (std / math.sqrt(table.width)))
+        self.weight = nn.Parameter(torch.randn(width, table.width) * std)
         self.missing = None if table.known.all() else nn.Parameter(torch.randn(1, width) * std)
 
     def forward(self) -> Tensor:
@@ -38,7 +42,7 @@ class FeatureTable(nn.Module):
 
 
 class GeneFeatureInputs(nn.Module):
-    """The sum over tables of each table's own map: [N, h].
+    """A bias and the sum over T tables of each table's own map, divided by sqrt(T): [N, h].
 
     First vectors have the standard deviation ``std`` where the features have 1, as embeddings do, so that
     either may take the place of the other.
@@ -46,17 +50,16 @@ class GeneFeatureInputs(nn.Module):
 
     def __init__(self, tables: Sequence[GeneFeatures], width: int, std: float) -> None:
         super().__init__()
-        # Several tables with that spread each would have more together.
-        std = std / math.sqrt(max(1, len(tables)))
         self.tables = nn.ModuleList(FeatureTable(table, width, std) for table in tables)
+        # Standardised features sum to zero over genes; what all genes share would otherwise have no place.
+        self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self) -> Tensor:
         """Return every gene's vector, [N, h]."""
-        total, *others = (table() for table in self.tables)
-        for other in others:
-            total = total + other
-        result: Tensor = total
-        return result
+        total: Tensor = self.tables[0]()
+        for table in self.tables[1:]:
+            total = total + table()
+        return self.bias + total / math.sqrt(len(self.tables))
 
 
 def embedding_of(config: GeneInputsConfig, num_genes: int, width: int, std: float) -> nn.Parameter | None:

@@ -147,7 +147,7 @@ def test_products_of_profile_features_are_similarities(
         similarity = product / np.sqrt(np.outer(np.diag(product), np.diag(product)))
         assert table.known.all()
         # The error of a random projection to 1,024 numbers is about 1 / 32.
-        np.testing.assert_allclose(table.values @ table.values.T / width, similarity, atol=0.15)
+        np.testing.assert_allclose(table.values @ table.values.T, similarity, atol=0.15)
 
 
 def test_genes_without_pairs_have_no_profile(cell: CellGraph, genotypes: Genotypes, config: Config) -> None:
