@@ -84,4 +84,5 @@ def gene_inputs(embedding: Tensor | None, features: GeneFeatureInputs | None) ->
     if features is None:
         assert embedding is not None, "a model reads embeddings, features, or both"
         return embedding
-    return features() if embedding is None else embedding + features()
+    mapped: Tensor = features()
+    return mapped if embedding is None else embedding + mapped
