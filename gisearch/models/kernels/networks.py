@@ -53,4 +53,5 @@ class NetworkKernel:
         walks[genes, torch.arange(len(genes), device=genes.device)] = 1.0
         for _ in range(self.steps):
             walks = torch.sparse.mm(self._step, walks).add_(walks, alpha=1.0 - self.spread)
-        return walks / walks.norm(dim=0).clamp_min(torch.finfo(walks.dtype).tiny)
+        norms: Tensor = walks.norm(dim=0)
+        return walks / norms.clamp_min(torch.finfo(walks.dtype).tiny)
