@@ -151,7 +151,8 @@ def _half(function: DualFunction, table: Tensor) -> Tensor:
     """Return table V, [r, m]."""
     if function.pairs.layout == torch.strided:
         return table @ function.pairs
-    return torch.sparse.mm(function.pairs, table.T).T
+    halfway: Tensor = torch.sparse.mm(function.pairs, table.T)
+    return halfway.T
 
 
 def entries(left: Tensor, right: Tensor, a: Tensor, b: Tensor) -> Tensor:

@@ -51,8 +51,10 @@ class GeneSimilarity:
 
     def to(self, device: torch.device) -> GeneSimilarity:
         """Move to a device."""
-        for _, part in (*self.networks, *self.features):
-            part.to(device)
+        for _, network in self.networks:
+            network.to(device)
+        for _, table in self.features:
+            table.to(device)
         return self
 
     def between(self, rows: Tensor, columns: Tensor) -> Similarity:
