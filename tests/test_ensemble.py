@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from gisearch import ensemble, predict
+from gisearch.command_line import run
 from gisearch.data.dataset import Dataset
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -57,14 +59,15 @@ def test_what_is_printed(ensembled: tuple[Path, str]) -> None:
 
 
 def test_registered_beside_the_winner_and_usable_in_both_ways(
-    ensembled: tuple[Path, str], tiny_dataset: Dataset
+    ensembled: tuple[Path, str], tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, _ = ensembled
     names = tiny_dataset.cell.names.systematic
     rows = [[names[3], names[5]], [names[2], names[9]], [names[30], names[31]]]
     table = folder / "genotypes.csv"
     table.write_text("\n".join(["gene1,gene2", *map(",".join, rows), ""]))
-    python("-m", "gisearch.predict", "small@ensemble", str(table), "-o", "scores.csv", folder=folder)
+    monkeypatch.chdir(folder)
+    assert run(predict.main, ["small@ensemble", str(table), "-o", "scores.csv"]) == 0
     with (folder / "scores.csv").open(newline="") as file:
         predicted = [(float(row["score"]), float(row["std"])) for row in csv.DictReader(file)]
     script = f"""
@@ -84,13 +87,17 @@ print(json.dumps([found[["score", "std"]].values.tolist(), list(best.columns)]))
     assert found["registered"] == "models:/small@ensemble"
 
 
-def test_the_report_and_the_run_have_it(ensembled: tuple[Path, str]) -> None:
+def test_the_report_and_the_run_have_it(
+    ensembled: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, _ = ensembled
     page = (folder / "results" / "small" / "report.html").read_text()
     assert "python -m gisearch.predict small@ensemble" in page
     attached = list((folder / "mlartifacts").rglob("ensemble/ensemble.json"))
     assert len(attached) == 1
     # Another attempt finds it: nothing is made, and nothing is registered, twice.
-    again = python("-m", "gisearch.ensemble", "small", folder=folder)
+    monkeypatch.chdir(folder)
+    assert run(ensemble.main, ["small"]) == 0
+    again = capsys.readouterr().out
     assert "shown again; the test split was evaluated once, then." in again
     assert 'mlflow.pyfunc.load_model("models:/small@ensemble")' in again

@@ -16,7 +16,6 @@ from pathlib import Path
 from gisearch.data.cache import load_cell
 from gisearch.data.dataset import Dataset
 from gisearch.tracking.scoring_model import CELL, ScoringModel, load_scoring_model, save_scoring_model
-from gisearch.training.ensemble import combine, read_members, write_members
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,9 @@ def save_scoring_ensemble(members: Mapping[str, MemberRun], target: Path, datase
         GisearchError: the folder cannot be written.
         OSError: the same, for a checkpoint.
     """
+    # Imports PyTorch.
+    from gisearch.training.ensemble import write_members
+
     target.mkdir(parents=True, exist_ok=True)
     for i, (name, member) in enumerate(members.items()):
         save_scoring_model(member.run, target / name, dataset)
@@ -64,6 +66,9 @@ def load_scoring_ensemble(folder: Path) -> ScoringModel:
         CheckpointError: the list of members or a checkpoint cannot be read, or its weights do not fit.
         DataError: a cell graph or the target cannot be read.
     """
+    # Imports PyTorch.
+    from gisearch.training.ensemble import combine, read_members
+
     members = read_members(folder)
     shared = load_cell(folder / CELL)[0]
     loaded = [load_scoring_model(member, shared) for member in members]

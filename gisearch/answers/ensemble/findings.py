@@ -109,17 +109,16 @@ def read_ensemble(sweep: Path) -> EnsembleFindings | None:
     path = ensemble_path(sweep)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return EnsembleFindings(
-            **{
-                **values,
-                "left_out": tuple(values["left_out"]),
-                "members": tuple(Member(**one) for one in values["members"]),
-                "best": Member(**values["best"]),
-                **{name: Interval(**values[name]) for name in ("test", "best_test", "difference")},
-                "paths": tuple(map(tuple, values["paths"])),
-                "sentences": tuple(values["sentences"]),
-            }
-        )
+        fields: dict[str, Any] = {
+            **values,
+            "left_out": tuple(values["left_out"]),
+            "members": tuple(Member(**one) for one in values["members"]),
+            "best": Member(**values["best"]),
+            "paths": tuple(map(tuple, values["paths"])),
+            "sentences": tuple(values["sentences"]),
+        }
+        fields |= {name: Interval(**values[name]) for name in ("test", "best_test", "difference")}
+        return EnsembleFindings(**fields)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
