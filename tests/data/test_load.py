@@ -305,8 +305,8 @@ def test_a_network_in_other_identifiers_is_an_error(yeast: Path) -> None:
     message = (
         "2 of 2 rows of network net (100.0 %) were left out: their names are not among the genes of "
         f"{yeast / 'genes.tsv'}, such as '850001', '850002', '860001' ('850001' looks like an Entrez "
-        "number: map such columns to gene names first); expected at most 50% (data.max_unknown) to be left out; "
-        "data.max_unknown=1 lifts this."
+        "number: map such columns to gene names first); expected at most 50% (data.max_unknown) to be left "
+        "out; data.max_unknown=1 lifts this."
     )
     for _ in range(2):  # once read, once recalled
         with pytest.raises(DataError, match=re.escape(message)):
