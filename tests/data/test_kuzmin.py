@@ -148,7 +148,7 @@ def test_kuzmin_2020_as_a_spreadsheet(tmp_path: Path) -> None:
             "line 2: expected strain IDs that name 1 to 3 genes, got 'A+B_tm1' and 'C+D_dma1'",
         ),
         (
-            ("YDL227C_tm1", "", "YDL227C_dma1", *DOUBLE[3:], "", ""),
+            ("_tm1", "", "_dma1", *DOUBLE[3:], "", ""),
             "expected strain IDs that name 1 to 3 genes",
         ),
     ],

@@ -12,6 +12,7 @@ from gisearch.data.dataset import LeftOut, LoadReport
 from gisearch.data.gene_names import GeneNames
 from gisearch.data.genotypes import Genotypes
 from gisearch.data.sources.biogrid import ORGANISM, read_biogrid
+from gisearch.data.sources.costanzo2016 import read_costanzo2016
 from gisearch.data.sources.edge_list import read_edge_list
 from gisearch.data.sources.gem import read_gem
 from gisearch.data.sources.genotype_table import read_genotype_table
@@ -113,6 +114,8 @@ def _read_network(name: str, file: NetworkFile) -> list[NamedEdges]:
 
 
 def _read_genotypes(file: GenotypeFile) -> NamedGenotypes:
+    if file.format == "costanzo2016":
+        return read_costanzo2016(file.path, duplicates=file.duplicates or "mean")
     if file.format == "kuzmin2018":
         return read_kuzmin2018(file.path, duplicates=file.duplicates or "mean")
     if file.format == "kuzmin2020":
