@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gisearch.data.sources.cells import MISSING_SPELLINGS, is_missing, plain_cell
+from gisearch.data.sources.cells import FREQUENT_MISSING, is_missing, plain_cell
 from gisearch.data.sources.dialect import first_record, has_quotes, read_content, records, separators_of
 from gisearch.data.sources.files import check_file, listing
 from gisearch.errors import DataError, nearest_name
@@ -190,7 +190,7 @@ class Table:
             "dtype": dtype,
             "skip_blank_lines": False,
             "keep_default_na": False,
-            "na_values": dict.fromkeys(numbers, MISSING_SPELLINGS),
+            "na_values": dict.fromkeys(numbers, FREQUENT_MISSING),
             "encoding": "utf-8",
             "encoding_errors": "replace",
             "low_memory": False,
