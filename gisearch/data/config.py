@@ -14,7 +14,15 @@ from gisearch.data.splits import SplitConfig
 from gisearch.data.synthetic import DemoCellConfig
 
 NetworkFormat: TypeAlias = Literal["edge_list", "string", "biogrid", "regulation"]
-GenotypeFormat: TypeAlias = Literal["genotype_table", "costanzo2016", "kuzmin2018", "kuzmin2020"]
+GenotypeFormat: TypeAlias = Literal[
+    "genotype_table",
+    "costanzo2016",
+    "costanzo2016_strains",
+    "costanzo2010",
+    "baryshnikova2010",
+    "kuzmin2018",
+    "kuzmin2020",
+]
 
 YEAST_FILES = "genes.tsv, a genotype table such as kuzmin2018_significant.tsv.gz, and at least one network"
 

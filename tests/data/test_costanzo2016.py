@@ -8,7 +8,7 @@ from gisearch.config import build
 from gisearch.data.config import TablesData
 from gisearch.data.gene_names import GeneNames
 from gisearch.data.load import load_tables
-from gisearch.data.sources.costanzo2016 import read_costanzo2016
+from gisearch.data.sources.costanzo2016 import read_costanzo2016, read_costanzo2016_strains
 from gisearch.data.sources.named_genotypes import resolve_genotypes
 from gisearch.errors import DataError
 
@@ -69,6 +69,21 @@ def test_repeats_can_be_refused(tmp_path: Path) -> None:
     table = read_costanzo2016(write(tmp_path, "SGA_NxN.txt", NXN), duplicates="error")
     with pytest.raises(DataError, match=r"SGA_NxN\.txt, lines 2 and 3: the same genotype with"):
         resolve_genotypes([table], NAMES)
+
+
+def test_the_strain_table_is_one_of_single_mutants(tmp_path: Path) -> None:
+    text = (
+        "Strain ID,Systematic gene name,Allele/Gene name,Single mutant fitness (26\u00b0),"
+        "Single mutant fitness (26\u00b0) stddev,Single mutant fitness (30\u00b0),"
+        "Single mutant fitness (30\u00b0) stddev\n"
+        "YAL001C_tsq1,YAL001C,tfc3-1,0.8,0.3,,\nYBL007C_dma91,YBL007C,sla1,0.96,0.01,0.96,0.01\n"
+        "YAL001C_tsa2,YAL001C,tfc3-2,0.6,0.4,0.1,0.1\nYHR001W-A_sn4,YHR001W-A,qcr10,NaN,NaN,,\n"
+    )
+    table = read_costanzo2016_strains(write(tmp_path, "strains.csv", text))
+    built = resolve_genotypes([table], NAMES).genotypes
+    assert [built.genes_of(i).tolist() for i in range(len(built))] == [[0], [2], [4]]
+    np.testing.assert_allclose(built.labels["fitness"], [0.7, 0.96, np.nan], rtol=1e-6)
+    np.testing.assert_allclose(built.labels["fitness_std"], [np.sqrt(0.125), 0.01, np.nan], rtol=1e-6)
 
 
 def test_it_is_a_format_of_genotypes(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from gisearch.data.dataset import LeftOut, LoadReport
 from gisearch.data.gene_names import GeneNames
 from gisearch.data.genotypes import Genotypes
 from gisearch.data.sources.biogrid import ORGANISM, read_biogrid
-from gisearch.data.sources.costanzo2016 import read_costanzo2016
+from gisearch.data.sources.costanzo2010 import read_baryshnikova2010, read_costanzo2010
+from gisearch.data.sources.costanzo2016 import read_costanzo2016, read_costanzo2016_strains
 from gisearch.data.sources.edge_list import read_edge_list
 from gisearch.data.sources.gem import read_gem
 from gisearch.data.sources.genotype_table import read_genotype_table
@@ -24,6 +25,16 @@ from gisearch.data.sources.regulation import read_regulation
 from gisearch.data.sources.sgd_names import read_gene_names
 from gisearch.data.sources.string_links import CHANNELS, read_string_links
 from gisearch.errors import DataError
+
+# Releases of screens, where alleles of one gene set are averaged by default.
+_SCREENS = {
+    "baryshnikova2010": read_baryshnikova2010,
+    "costanzo2010": read_costanzo2010,
+    "costanzo2016": read_costanzo2016,
+    "costanzo2016_strains": read_costanzo2016_strains,
+    "kuzmin2018": read_kuzmin2018,
+    "kuzmin2020": read_kuzmin2020,
+}
 
 
 def assemble(config: TablesData) -> tuple[CellGraph, Genotypes, LoadReport]:
@@ -114,12 +125,8 @@ def _read_network(name: str, file: NetworkFile) -> list[NamedEdges]:
 
 
 def _read_genotypes(file: GenotypeFile) -> NamedGenotypes:
-    if file.format == "costanzo2016":
-        return read_costanzo2016(file.path, duplicates=file.duplicates or "mean")
-    if file.format == "kuzmin2018":
-        return read_kuzmin2018(file.path, duplicates=file.duplicates or "mean")
-    if file.format == "kuzmin2020":
-        return read_kuzmin2020(file.path, duplicates=file.duplicates or "mean")
+    if reader := _SCREENS.get(file.format):
+        return reader(file.path, duplicates=file.duplicates or "mean")
     return read_genotype_table(
         file.path,
         gene_columns=file.columns,

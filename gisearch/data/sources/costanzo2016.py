@@ -24,6 +24,10 @@ _LABELS = {
     "fitness": ("Double mutant fitness",),
     "fitness_std": ("Double mutant fitness standard deviation",),
 }
+_STRAIN_LABELS = {
+    "fitness": ("Single mutant fitness (26\u00b0)", "Single mutant fitness (26)"),
+    "fitness_std": ("Single mutant fitness (26\u00b0) stddev", "Single mutant fitness (26) stddev"),
+}
 
 
 def read_costanzo2016(path: str | Path, *, duplicates: Literal["error", "mean"] = "mean") -> NamedGenotypes:
@@ -41,4 +45,25 @@ def read_costanzo2016(path: str | Path, *, duplicates: Literal["error", "mean"] 
         DataError: missing file or column, a strain ID without a gene, a score that is no number.
     """
     layout = StrainTable("an SGA table of Costanzo et al. 2016", _LABELS)
+    return read_strains(path, layout, duplicates=duplicates)
+
+
+def read_costanzo2016_strains(
+    path: str | Path, *, duplicates: Literal["error", "mean"] = "mean"
+) -> NamedGenotypes:
+    """Read the single mutants of the strain table with ``fitness`` and ``fitness_std``.
+
+    Fitness is that at 26 degrees, at which all kinds of strains were measured; for deletions the release
+    gives the same at 30 degrees.
+
+    Args:
+        path: the sheet of ``strain_ids_and_single_mutant_fitness.xlsx``, saved as text.
+        duplicates: what to do with a gene of which several strains were measured.
+
+    Raises:
+        DataError: missing file or column, a strain ID without a gene, a fitness that is no number.
+    """
+    layout = StrainTable(
+        "the strain table of Costanzo et al. 2016", _STRAIN_LABELS, strains=(("Strain ID",),)
+    )
     return read_strains(path, layout, duplicates=duplicates)

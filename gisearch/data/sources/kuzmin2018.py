@@ -40,5 +40,5 @@ def read_kuzmin2018(path: str | Path, *, duplicates: Literal["error", "mean"] = 
     Raises:
         DataError: missing file or column, a strain ID without a gene, a score that is no number.
     """
-    layout = StrainTable("Data S1 of Kuzmin et al. 2018", LABELS, ORDER)
+    layout = StrainTable("Data S1 of Kuzmin et al. 2018", LABELS, order=ORDER)
     return read_strains(path, layout, duplicates=duplicates)

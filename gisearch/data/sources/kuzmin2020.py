@@ -26,5 +26,5 @@ def read_kuzmin2020(path: str | Path, *, duplicates: Literal["error", "mean"] = 
         DataError: missing file or column, a spreadsheet, a strain ID without a gene, a score that is no
             number.
     """
-    layout = StrainTable("Table S1 of Kuzmin et al. 2020", LABELS, ORDER)
+    layout = StrainTable("Table S1 of Kuzmin et al. 2020", LABELS, order=ORDER)
     return read_strains(path, layout, duplicates=duplicates)

@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from gisearch.data.sources.named_edges import encode
 from gisearch.data.sources.named_genotypes import NamedGenotypes
-from gisearch.data.sources.tables import open_table
+from gisearch.data.sources.tables import Table, open_table
 from gisearch.errors import DataError
 
 NEUTRAL_LOCUS = "YDL227C"
 
-_QUERY = ("Query strain ID",)
-_ARRAY = ("Array strain ID",)
+QUERY = ("Query strain ID",)
+ARRAY = ("Array strain ID",)
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,17 @@ class StrainTable:
 
     Attributes:
         what: what the file is, for messages.
-        labels: per label, the names that its column may go by; ``gene_interaction`` must be there.
+        labels: per label, the names that its column may go by; the first label must be there.
+        strains: the same for the columns of strain IDs.
         order: the column that says whether a row is digenic or trigenic, where the release has one.
+        has_header: whether there is one; else the columns are ``"1"``, ``"2"``, ....
     """
 
     what: str
     labels: Mapping[str, tuple[str, ...]]
+    strains: tuple[tuple[str, ...], ...] = (QUERY, ARRAY)
     order: str | None = None
+    has_header: bool = True
 
 
 def read_strains(
@@ -55,32 +59,22 @@ def read_strains(
     Raises:
         DataError: missing file or column, a strain ID without a gene, a score that is no number.
     """
-    score = layout.labels["gene_interaction"]
-    table = open_table(path, layout.what, (_QUERY, _ARRAY, score))
-    query, array = table.require(*_QUERY), table.require(*_ARRAY)
+    required = next(iter(layout.labels.values()))
+    table = open_table(path, layout.what, (*layout.strains, required), has_header=layout.has_header)
+    crossed = [table.require(*accepted) for accepted in layout.strains]
     kind = table.find(layout.order) if layout.order else None
     columns = {name: table.find(*accepted) for name, accepted in layout.labels.items()}
-    # Only the score must be there; other releases leave out some of the rest.
-    table.require(*score)
+    # Only the first label must be there; other releases leave out some of the rest.
+    table.require(*required)
     labels = {name: column for name, column in columns.items() if column}
-    frame = table.read([query, array, *([kind] if kind else [])], list(labels.values()))
+    frame = table.read([*crossed, *([kind] if kind else [])], list(labels.values()))
     lines = table.line(0) + frame.index.to_numpy(dtype=np.int64)
-    strains, codes = encode(frame[query], frame[array])
+    strains, codes = encode(*(frame[column] for column in crossed))
     if (codes < 0).any():
         line = lines[np.flatnonzero((codes < 0).any(axis=1))[0]]
-        raise DataError(f"{table.path}, line {line}: expected a query and an array strain ID, got nothing.")
-    vocabulary, genes_of_strain = _genes_of_strains(strains)
-    genes = np.concatenate([genes_of_strain[codes[:, 0]], genes_of_strain[codes[:, 1]]], axis=1)
-    genes = -np.sort(-genes, axis=1)
-    neutral = np.array([NEUTRAL_LOCUS in strain.upper() for strain in strains])[codes].any(axis=1)
-    wrong = ((genes[:, 0] < 0) & ~neutral) | (genes[:, 3:] >= 0).any(axis=1)
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise DataError(
-            f"{table.path}, line {lines[row]}: expected strain IDs that name 1 to 3 genes, got "
-            f"{strains[codes[row, 0]]!r} and {strains[codes[row, 1]]!r}."
-        )
-    genes = genes[:, :3]
+        what = "a query and an array strain ID" if len(crossed) == 2 else "a strain ID"
+        raise DataError(f"{table.path}, line {line}: expected {what}, got nothing.")
+    vocabulary, genes = _genes_of_rows(table, strains, codes, lines)
     size = (genes >= 0).sum(axis=1)
     reasons = {"the query holds the array's gene": _repeats(genes), "nothing but ho is deleted": size == 0}
     if kind:
@@ -102,6 +96,29 @@ def read_strains(
         duplicates=duplicates,
         notes=tuple(notes),
     )
+
+
+def _genes_of_rows(
+    table: Table, strains: tuple[str, ...], codes: npt.NDArray[np.int64], lines: npt.NDArray[np.int64]
+) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
+    """Return the genes that occur, and per row int64 [3] positions in them, descending, padded with -1.
+
+    Raises:
+        DataError: a row names no gene, not even the neutral locus, or more than three.
+    """
+    vocabulary, genes_of_strain = _genes_of_strains(strains)
+    padding = np.full((len(codes), 1), -1)
+    genes = np.concatenate([*(genes_of_strain[column] for column in codes.T), padding], axis=1)
+    genes = -np.sort(-genes, axis=1)
+    neutral = np.array([NEUTRAL_LOCUS in strain.upper() for strain in strains])[codes].any(axis=1)
+    wrong = ((genes[:, 0] < 0) & ~neutral) | (genes[:, 3:] >= 0).any(axis=1)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise DataError(
+            f"{table.path}, line {lines[row]}: expected strain IDs that name 1 to 3 genes, got "
+            f"{' and '.join(repr(strains[code]) for code in codes[row])}."
+        )
+    return vocabulary, genes[:, :3]
 
 
 def _genes_of_strains(strains: tuple[str, ...]) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
