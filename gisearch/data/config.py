@@ -20,6 +20,7 @@ GenotypeFormat: TypeAlias = Literal[
     "costanzo2016_strains",
     "costanzo2010",
     "baryshnikova2010",
+    "emap",
     "kuzmin2018",
     "kuzmin2020",
 ]

@@ -15,6 +15,7 @@ from gisearch.data.sources.biogrid import ORGANISM, read_biogrid
 from gisearch.data.sources.costanzo2010 import read_baryshnikova2010, read_costanzo2010
 from gisearch.data.sources.costanzo2016 import read_costanzo2016, read_costanzo2016_strains
 from gisearch.data.sources.edge_list import read_edge_list
+from gisearch.data.sources.emap import read_emap
 from gisearch.data.sources.gem import read_gem
 from gisearch.data.sources.genotype_table import read_genotype_table
 from gisearch.data.sources.kuzmin2018 import read_kuzmin2018
@@ -32,6 +33,7 @@ _SCREENS = {
     "costanzo2010": read_costanzo2010,
     "costanzo2016": read_costanzo2016,
     "costanzo2016_strains": read_costanzo2016_strains,
+    "emap": read_emap,
     "kuzmin2018": read_kuzmin2018,
     "kuzmin2020": read_kuzmin2020,
 }

@@ -149,8 +149,11 @@ class Table:
             blank &= _empty(frame[text])
         return frame[~blank].rename(columns=dict(enumerate(self.columns)))
 
-    def rows(self) -> Iterator[tuple[int, tuple[str, ...]]]:
+    def rows(self, *, lenient: bool = False) -> Iterator[tuple[int, tuple[str, ...]]]:
         """Yield every row as text, with the line of the file on which it begins; blank lines are left out.
+
+        Args:
+            lenient: read bytes that are no UTF-8 as a sign that stands for such, as :meth:`read` does.
 
         Raises:
             DataError: the file cannot be read, or is no text in UTF-8; the message gives the line.
@@ -158,7 +161,7 @@ class Table:
         content = self._content()
         quotes = has_quotes(content, self.separator, str(self.path), self.lines_before)
         try:
-            text = content.decode()
+            text = content.decode("utf-8", "replace" if lenient else "strict")
         except UnicodeDecodeError as error:
             line = self.line(content.count(b"\n", 0, error.start))
             raise DataError(
