@@ -32,8 +32,10 @@ def parser() -> argparse.ArgumentParser:
         "A list of genes has a systematic or standard name per line (# begins a comment), or is a table with "
         "a column gene. An output FILE that ends in .gz, .xz, .bz2 or .zip is compressed.",
     )
-    result.add_argument("run", help="a sweep (its best trial), SWEEP/TRIAL, a training run, or a folder")
-    result.add_argument("genotypes", nargs="?", help="a delimited table")
+    result.add_argument(
+        "run", help="a sweep (its best trial), SWEEP/TRIAL, SWEEP@ensemble, a training run, or a folder"
+    )
+    result.add_argument("genotypes", nargs="?", help="a delimited table, possibly compressed")
     result.add_argument(
         "-o", "--output", metavar="FILE", help="where the scores go (default: standard output)"
     )
@@ -101,11 +103,10 @@ def _score(arguments: argparse.Namespace) -> int:
     from gisearch.data.queries import read_queries, write_scores
     from gisearch.models.batch import GenotypeBatch
     from gisearch.search.runs import find_model
-    from gisearch.training.config import CONFIG_FILE, load_config
-    from gisearch.training.experiment import load_trained
+    from gisearch.training.ensemble import load_model, load_model_config
 
     folder = find_model(arguments.run, arguments.results_dir)
-    dataset = load_dataset(load_config(folder / CONFIG_FILE).data)
+    dataset = load_dataset(load_model_config(folder).data)
     queries = read_queries(Path(arguments.genotypes), dataset.cell.names)
     if queries.unused:
         unused = ", ".join(map(repr, queries.unused))
@@ -113,7 +114,7 @@ def _score(arguments: argparse.Namespace) -> int:
             f"deleted genes read from {', '.join(map(repr, queries.gene_columns))}; not used: {unused}",
             file=sys.stderr,
         )
-    trained = load_trained(folder, dataset)
+    trained = load_model(folder, dataset)
     scores, std = trained.predict(GenotypeBatch.from_table(queries.table))
     spread = None if std is None else std.numpy()
     write_scores(
@@ -128,13 +129,12 @@ def _screen(arguments: argparse.Namespace) -> int:
     from gisearch.data.load import load_dataset
     from gisearch.data.queries import delimiter_of, open_scores
     from gisearch.search.runs import find_model
-    from gisearch.training.config import CONFIG_FILE, load_config
-    from gisearch.training.experiment import load_trained
+    from gisearch.training.ensemble import load_model, load_model_config
     from gisearch.training.screening import Screen
     from gisearch.training.screening_table import write_screened
 
     folder = find_model(arguments.run, arguments.results_dir)
-    dataset = load_dataset(load_config(folder / CONFIG_FILE).data)
+    dataset = load_dataset(load_model_config(folder).data)
     candidates = _candidates(arguments, dataset)
     if not arguments.include_measured:
         candidates.omit(dataset.genotypes)
@@ -142,7 +142,7 @@ def _screen(arguments: argparse.Namespace) -> int:
         raise ConfigError(
             f"all {candidates.total:,} candidates have been measured; --include-measured scores them too."
         )
-    screen = Screen(load_trained(folder, dataset), candidates, arguments.top or DEFAULT_TOP)
+    screen = Screen(load_model(folder, dataset), candidates, arguments.top or DEFAULT_TOP)
     path = None if arguments.output is None else Path(arguments.output)
     with open_scores(path) as file:
         found = _find(screen, arguments.workers)

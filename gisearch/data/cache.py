@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from gisearch.data.cell_graph import CellGraph, Network
 from gisearch.data.dataset import LeftOut, LoadReport
+from gisearch.data.gene_features import GeneFeatures
 from gisearch.data.gene_names import GeneNames
 from gisearch.data.genotypes import Genotypes
 from gisearch.data.metabolism import Metabolism
@@ -104,6 +105,7 @@ def save_cell(path: Path, cell: CellGraph, genotypes: Genotypes, report: LoadRep
         "standard": cell.names.standard,
         "aliases": dict(cell.names.aliases),
         "networks": [[n.name, n.directed, n.scores is not None] for n in cell.networks.values()],
+        "features": list(cell.features),
         "labels": list(genotypes.labels),
         "binary": sorted(genotypes.binary),
         "report": {
@@ -118,6 +120,8 @@ def save_cell(path: Path, cell: CellGraph, genotypes: Genotypes, report: LoadRep
         arrays[f"network{i}"] = network.edges
         if network.scores is not None:
             arrays[f"scores{i}"] = network.scores
+    for i, table in enumerate(cell.features.values()):
+        arrays |= {f"features{i}": table.values, f"known{i}": table.known}
     for i, values in enumerate(genotypes.labels.values()):
         arrays[f"label{i}"] = values
     if cell.metabolism is not None:
@@ -172,7 +176,12 @@ def _cell(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> 
             metabolites=tuple(header["metabolites"]),
             **{name: arrays[f"metabolism_{name}"] for name in _METABOLISM_ARRAYS},
         )
-    return CellGraph(names, networks, metabolism)
+    # Files from before there were gene features have none.
+    features = {
+        name: GeneFeatures(name, arrays[f"features{i}"], arrays[f"known{i}"])
+        for i, name in enumerate(header.get("features", ()))
+    }
+    return CellGraph(names, networks, metabolism, features)
 
 
 def _genotypes(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Genotypes:

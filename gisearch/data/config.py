@@ -10,6 +10,8 @@ from pydantic.dataclasses import dataclass
 
 from gisearch.composition import compose, defaults_of
 from gisearch.config import STRICT, build
+from gisearch.data.builtin_features import BuiltinFeature
+from gisearch.data.derived.config import DerivedConfig
 from gisearch.data.splits import SplitConfig
 from gisearch.data.synthetic import DemoCellConfig
 
@@ -24,6 +26,7 @@ GenotypeFormat: TypeAlias = Literal[
     "kuzmin2018",
     "kuzmin2020",
 ]
+FeatureFormat: TypeAlias = Literal["table", "npz", "parquet"]
 
 YEAST_FILES = "genes.tsv, a genotype table such as kuzmin2018_significant.tsv.gz, and at least one network"
 
@@ -118,6 +121,27 @@ class GenotypeFile:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class FeatureFile:
+    """One file with numbers about genes, one row a gene.
+
+    Attributes:
+        path: the file; text may be plain, gzip, or a zip of one file.
+        format: a text table, NPZ, or Parquet; by default told by the file's name.
+        gene_column: the column (of NPZ: the array) of gene names; by default ``gene``, ``systematic_name`` and
+            the like, or the first column.
+        columns: the columns (of NPZ: the arrays) of numbers; by default all that hold numbers (of NPZ:
+            ``values``).
+        standardise: whether every column is given mean 0 and standard deviation 1 over the genes with a row.
+    """
+
+    path: str
+    format: FeatureFormat | None = None
+    gene_column: str | None = None
+    columns: Annotated[list[str], Field(min_length=1)] | None = None
+    standardise: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class CommonData:
     """What every source has.
 
@@ -127,12 +151,26 @@ class CommonData:
             for a binary target every order that holds both classes.
         split: how genotypes are divided.
         seed: the seed of the split.
+        features: files of gene features by name (docs/features.md).
+        builtin_features: gene features that are derived from the rest of the data.
+        laplacian_vectors: how many eigenvectors ``laplacian`` holds.
     """
 
     target: str = "gene_interaction"
     orders: Annotated[list[Annotated[int, Field(ge=1, le=3)]], Field(min_length=1)] | None = None
     split: SplitConfig = Field(default_factory=SplitConfig)
     seed: int = Field(default=0, ge=0)
+    features: dict[str, FeatureFile] = Field(default_factory=dict)
+    builtin_features: list[BuiltinFeature] = Field(default_factory=list)
+    laplacian_vectors: int = Field(default=16, ge=1, le=512)
+
+    @model_validator(mode="after")
+    def _every_feature_once(self) -> CommonData:
+        names = [*self.features, *self.builtin_features]
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise ValueError(f"two tables of gene features are called {repeated!r}; rename or remove one.")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -223,7 +261,17 @@ def compose_data(overrides: Sequence[str]) -> DataConfig:
     Raises:
         ConfigError: an unknown source or key, or a value outside its limits.
     """
-    values = compose(overrides, data_nodes(), {"defaults": [{"data": "demo"}, "_self_"]})
+    return compose_derived(overrides)[0]
+
+
+def compose_derived(overrides: Sequence[str]) -> tuple[DataConfig, DerivedConfig]:
+    """Compose a data configuration, and what is derived: ``["data=yeast", "derived.positive=true"]``.
+
+    Raises:
+        ConfigError: an unknown source or key, or a value outside its limits.
+    """
+    nodes = {**data_nodes(), "derived/default": defaults_of(DerivedConfig)}
+    values = compose(overrides, nodes, {"defaults": [{"derived": "default"}, {"data": "demo"}, "_self_"]})
     adapter: Any = DataConfig
     config: DataConfig = build(adapter, values["data"], "data")
-    return config
+    return config, build(DerivedConfig, values["derived"], "derived")

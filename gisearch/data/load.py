@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from gisearch.config import to_plain
 from gisearch.data import cache
+from gisearch.data.builtin_features import builtin_features
 from gisearch.data.cell_graph import CellGraph
 from gisearch.data.config import CommonData, DataConfig, DemoData, TablesData, YeastData
 from gisearch.data.dataset import Dataset, LoadReport, Target
@@ -34,7 +35,7 @@ def load_dataset(config: DataConfig, *, use_cache: bool = True) -> Dataset:
     """
     if isinstance(config, DemoData):
         demo = generate_demo_cell(config.cell)
-        cell, genotypes, report = demo.cell, demo.genotypes, _demo_report(demo)
+        cell, genotypes, report = _with_files(config, demo)
         split, target, notes = _split(config, genotypes)
         ceiling = _noise_ceiling(demo, target, split)
     else:
@@ -42,6 +43,17 @@ def load_dataset(config: DataConfig, *, use_cache: bool = True) -> Dataset:
         split, target, notes = _split(config, genotypes)
         notes += _isolated_note(config, cell, genotypes, split)
         ceiling = None
+    cell = cell.with_features(
+        *builtin_features(
+            config.builtin_features,
+            cell,
+            genotypes,
+            split,
+            target.name,
+            laplacian_vectors=config.laplacian_vectors,
+        )
+    )
+    notes += _feature_notes(cell, genotypes, split)
     report = dataclasses.replace(report, notes=(*report.notes, *notes))
     return Dataset(cell, genotypes, split, target, noise_ceiling=ceiling, report=report)
 
@@ -63,7 +75,7 @@ def load_tables(
         settings = {
             name: value
             for name, value in to_plain(tables).items()
-            if name in ("genes", "networks", "genotypes", "metabolism")
+            if name in ("genes", "networks", "genotypes", "metabolism", "features")
         }
         try:
             key = cache.cache_key(input_files(tables), settings)
@@ -176,6 +188,36 @@ def _isolated_note(
     return [message]
 
 
+def _feature_notes(cell: CellGraph, genotypes: Genotypes, split: Split) -> list[str]:
+    """Count the genes that every table of features knows, of the cell and of the split's genotypes."""
+    if not cell.features:
+        return []
+    parts = genotypes.subset(np.concatenate([split.part(part) for part in PARTS]))
+    deleted = np.unique(parts.genes)
+    return [
+        f"features {table.name}: {table.width:,} numbers for {table.known.sum():,} of {cell.num_genes:,} genes, "
+        f"and for {table.known[deleted].sum():,} of the {len(deleted):,} that labelled genotypes delete"
+        for table in cell.features.values()
+    ]
+
+
+def _with_files(config: DemoData, demo: DemoCell) -> tuple[CellGraph, Genotypes, LoadReport]:
+    """Return the demo cell with the gene features of files."""
+    report = _demo_report(demo)
+    if not config.features:
+        return demo.cell, demo.genotypes, report
+    from gisearch.data.sources.assemble import read_features
+
+    tables, read = read_features(config.features, demo.cell.names)
+    for name in tables:
+        if name in demo.cell.features:
+            raise DataError(
+                f"data.features: the demo cell has a table {name!r} of its own; rename the file's."
+            )
+    report = LoadReport((*report.sources, *read.sources), read.unresolved, read.notes)
+    return demo.cell.with_features(*tables.values()), demo.genotypes, report
+
+
 def _demo_report(demo: DemoCell) -> LoadReport:
     cell = demo.cell
     lines = [f"genes: {cell.num_genes:,} generated"]
@@ -183,6 +225,7 @@ def _demo_report(demo: DemoCell) -> LoadReport:
         f"network {network.name}: {network.num_edges:,} generated edges" for network in cell.networks.values()
     ]
     lines.append(f"genotypes: {len(demo.genotypes):,} generated")
+    lines += [f"features {table.name}: {table.width:,} generated numbers" for table in cell.features.values()]
     return LoadReport(sources=tuple(lines))
 
 

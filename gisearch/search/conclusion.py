@@ -12,7 +12,7 @@ import yaml
 from gisearch.data.dataset import Dataset
 from gisearch.errors import DiskFullError, GisearchError, disk_full
 from gisearch.search.figures import draw_figures
-from gisearch.search.folders import BEST_FOLDER, SPACE_FILE, SWEEP_FILE, write_runs
+from gisearch.search.folders import BEST_FOLDER, MODEL_FOLDER, SPACE_FILE, SWEEP_FILE, write_runs
 from gisearch.search.pareto import FRONT_FOLDER, shown_cost
 from gisearch.search.results import SweepResults, load_results
 from gisearch.search.trial import trial_name
@@ -24,7 +24,6 @@ from gisearch.training.config import CONFIG_FILE
 LEADERBOARD = "leaderboard.csv"
 PREDICTIONS = "predictions.csv"
 PLOTS = "plots"
-MODEL_FOLDER = "model"
 
 
 def conclude(

@@ -24,7 +24,6 @@ from gisearch.search.plan import SweepPlan
 from gisearch.search.results import SweepResults, TrialRow
 from gisearch.tracking.config import TrackingConfig, resolve_uri
 from gisearch.tracking.redact import redact_text
-from gisearch.tracking.ui import ui_command
 from gisearch.training.config import CONFIG_FILE
 
 
@@ -144,10 +143,11 @@ def print_results(results: SweepResults, tracking: TrackingConfig, console: Cons
         lines.append(f"Train it again: python -m gisearch.train --config {config}")
     lines.append(f"Report: python -m gisearch.report {results.handle}")
     lines.append(f"Confirm: python -m gisearch.confirm {results.handle}")
+    lines.append(f"Ensemble: python -m gisearch.ensemble {results.handle}")
     if tracking.enabled:
         if model := read_runs(results.folder)["model"]:
             lines.append(f'Load it in Python: mlflow.pyfunc.load_model("{model}")')
-        lines.append(f"Browse: {ui_command(tracking)}")
+        lines.append(f"Browse: python -m gisearch.ui {results.handle}")
     console.print("\n" + "\n".join(lines), highlight=False, soft_wrap=True)
 
 

@@ -36,6 +36,7 @@ from gisearch.search.study import open_study
 from gisearch.search.sweep_folder import sweep_folder
 from gisearch.tracking.mlflow_tracker import SweepTracker
 from gisearch.tracking.store import Store, check_address, is_file, open_store
+from gisearch.training.cells import check_fit
 from gisearch.training.objective import Objective
 
 
@@ -177,9 +178,9 @@ def _total(plan: SweepPlan) -> int:
 
 def _check_against(plan: SweepPlan, dataset: Dataset) -> None:
     """Check every model that the space can produce: what the data lacks shows before anything starts."""
-    for model in plan.models():
+    for experiment in plan.variants():
         try:
-            model.check(dataset.cell, dataset.target)
+            check_fit(experiment, dataset)
         except DataError as error:
-            which = f"model={model.name}: " if len(plan.experiments) > 1 else ""
+            which = f"model={experiment.model.name}: " if len(plan.experiments) > 1 else ""
             raise DataError(f"{which}{error}") from None

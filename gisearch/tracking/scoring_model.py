@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gisearch.data.cache import load_cell, save_cell
+from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Dataset, LoadReport, Target
 from gisearch.data.gene_names import GeneNames
 from gisearch.data.genotypes import MAX_DELETIONS, Genotypes
@@ -88,8 +89,9 @@ def save_scoring_model(source: Path, target: Path, dataset: Dataset) -> None:
         DataError: the folder cannot be written.
         OSError: the same, for the checkpoint.
     """
+    from gisearch.training.cells import cell_of
     from gisearch.training.checkpoint import BEST
-    from gisearch.training.config import CONFIG_FILE
+    from gisearch.training.config import CONFIG_FILE, load_config
 
     target.mkdir(parents=True, exist_ok=True)
     for name in (BEST, CONFIG_FILE):
@@ -97,13 +99,19 @@ def save_scoring_model(source: Path, target: Path, dataset: Dataset) -> None:
             raise CheckpointError(f"no trained model in {source}: {name} is missing.")
         shutil.copyfile(source / name, target / name)
     nothing = Genotypes(np.zeros(0, np.int64), np.zeros(1, np.int64))
-    save_cell(target / CELL, dataset.cell, nothing, LoadReport())
+    # With what was derived from the labels, which the folder does not hold.
+    cell = cell_of(load_config(target / CONFIG_FILE), dataset)
+    save_cell(target / CELL, cell, nothing, LoadReport())
     facts = {"name": dataset.target.name, "kind": dataset.target.kind}
     (target / TARGET).write_text(json.dumps(facts), encoding="utf-8")
 
 
-def load_scoring_model(folder: Path) -> ScoringModel:
+def load_scoring_model(folder: Path, shared: CellGraph | None = None) -> ScoringModel:
     """Read what :func:`save_scoring_model` wrote; a model trained on a GPU runs without one too.
+
+    Args:
+        folder: holds the model.
+        shared: the cell graph of a folder that has none of its own, as a member of an ensemble.
 
     Raises:
         CheckpointError: the checkpoint cannot be read, or its weights do not fit.
@@ -112,7 +120,8 @@ def load_scoring_model(folder: Path) -> ScoringModel:
     from gisearch.training.checkpoint import BEST, CheckpointStore
     from gisearch.training.experiment import restore
 
-    cell, _, _ = load_cell(folder / CELL)
+    own = folder / CELL
+    cell = load_cell(own)[0] if shared is None or own.is_file() else shared
     try:
         target = Target(**json.loads((folder / TARGET).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:

@@ -24,8 +24,8 @@ from gisearch.search.results import SweepResults, load_results
 from tests.answers.sweeps import FAILURE, write_sweep
 
 SECTIONS = [
-    *("answer", "confirmed", "worth", "leaderboard", "mattered", "parallel", "curves", "predictions"),
-    *("calibration", "subgroups", "attention", "pareto", "failures", "provenance"),
+    *("answer", "confirmed", "worth", "ensemble", "leaderboard", "mattered", "parallel", "curves"),
+    *("predictions", "calibration", "subgroups", "attention", "pareto", "failures", "provenance"),
 ]
 
 

@@ -105,7 +105,7 @@ class TestModels:
             for v in made.covering()
         }
         assert {("dango_gi", h, n) for h in (12, 24) for n in (4, None)} <= seen
-        texts = [json.dumps(to_plain(model), sort_keys=True) for model in made.models()]
+        texts = [json.dumps(to_plain(one.model), sort_keys=True) for one in made.variants()]
         assert len(texts) == len(set(texts)) >= 6
 
     @pytest.mark.parametrize(

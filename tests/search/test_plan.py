@@ -9,7 +9,7 @@ import yaml
 
 from gisearch.config import flatten, to_plain
 from gisearch.errors import ConfigError
-from gisearch.resources import find_search_space
+from gisearch.resources import find_search_space, resource_folder
 from gisearch.search.composing import compose_experiment, hydra_value
 from gisearch.search.plan import SweepPlan, plan_sweep
 from gisearch.search.yaml_lines import read_yaml
@@ -24,6 +24,25 @@ def with_space(*lines: str) -> str:
 
 
 class TestShipped:
+    @pytest.mark.parametrize("name", sorted(p.stem for p in resource_folder("search_spaces").glob("*.yaml")))
+    def test_every_shipped_space_asks_a_question_of_the_demo_cell(self, name: str) -> None:
+        path = find_search_space(name)
+        plan, document = plan_sweep(path), yaml.safe_load(path.read_text())
+        assert plan.config.name == document["name"] == name
+        assert plan.question == document["question"].strip()
+        assert plan.config.data.source == "demo"
+        assert {p.path for p in plan.space.parameters} == set(document["space"])
+        assert len(plan.baselines) == len(document["baselines"]) <= plan.config.search.trials
+        for complete, given in zip(plan.baselines, document["baselines"], strict=True):
+            assert complete.items() >= given.items()
+
+    @pytest.mark.parametrize("split", ["random", "unseen_genes"])
+    def test_the_strongest_space_takes_a_folder_of_tables(self, split: str) -> None:
+        overrides = ["data=yeast", "data.root=x", f"data.split.strategy={split}"]
+        plan = plan_sweep(find_search_space("strongest"), overrides)
+        assert plan.notes == ()
+        assert plan.max_epochs == 24
+
     def test_the_shipped_space(self) -> None:
         path = find_search_space("dango_gi")
         plan, document = plan_sweep(path), yaml.safe_load(path.read_text())
@@ -229,7 +248,7 @@ def test_what_a_sweep_holds_equal_cannot_be_searched(path: str, message: Callabl
     found = message(with_space("optimizer.lr: [0.1]", f"{path}: [0, 1]"))
     assert found == (
         f"space.yaml, line 4: {path}: a sweep holds {path.partition('.')[0]!r} equal for all trials, so that "
-        "they can be compared; expected a key of model, optimizer or trainer."
+        "they can be compared; expected a key of model, optimizer, trainer or derived."
     )
 
 

@@ -39,9 +39,27 @@ baselines:
 """
 
 
+UNMEASURED = """
+base: [data=demo_tiny, derived.positive=true]
+space:
+  derived.label: [fitness, growth]
+baselines:
+  - {derived.label: fitness}
+"""
+
+
+NOT_ASKED_FOR = """
+base: [data=demo_tiny, derived.positive=true]
+space:
+  model.encoder.networks: [[physical, derived_positive], [physical, derived_negative]]
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "start"),
     [
+        (UNMEASURED, "derived.label: 'growth' is not measured in this data (it has: "),
+        (NOT_ASKED_FOR, "the data has no network 'derived_negative' (it has: "),
         (MODELS, "model=dango_gi: the data has no network 'regulation' (it has: "),
         (ONE, "the data has no network 'regulation' (it has: "),
     ],

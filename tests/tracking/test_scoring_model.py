@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gisearch import train
+from gisearch.command_line import run
+from gisearch.data.cache import load_cell
 from gisearch.data.dataset import Dataset
 from gisearch.errors import CheckpointError, DataError
 from gisearch.models.batch import GenotypeBatch
@@ -46,6 +49,23 @@ def test_answers_as_the_trained_model_does(
     assert ("std" in table) == (std is not None) == (model == "diffusion")
     if std is not None:
         assert table["std"].tolist() == std.tolist()
+
+
+def test_what_was_derived_from_labels_goes_with_the_model(tiny_dataset: Dataset, tmp_path: Path) -> None:
+    derived = ["derived.positive=true", "derived.threshold=0", "derived.profile.similarity=smoothed"]
+    derived += ["derived.profile_features=4", "model.encoder.inputs=both"]
+    settings = ["data=demo_tiny", "trainer.max_epochs=1", "name=derived", f"results.dir={tmp_path}"]
+    assert run(train.main, [*settings, *derived]) == 0
+    save_scoring_model(tmp_path / "derived", tmp_path / "model", tiny_dataset)
+    (tmp_path / "derived" / "best.pt").rename(tmp_path / "elsewhere.pt")
+    cell, none, _ = load_cell(tmp_path / "model" / CELL)
+    assert list(cell.networks)[3:] == ["derived_positive", "derived_smoothed_profile"]
+    assert list(cell.features) == ["derived_profile_features"]
+    assert len(none) == 0, "no label lies beside them"
+    table = load_scoring_model(tmp_path / "model").predict(genotypes(tiny_dataset))
+    (tmp_path / "elsewhere.pt").rename(tmp_path / "derived" / "best.pt")
+    score, _ = load_trained(tmp_path / "derived", tiny_dataset).predict(GenotypeBatch.from_table(indices()))
+    assert table["score"].tolist() == score.tolist()
 
 
 def test_nothing_in_the_package_is_pickled(package: Path) -> None:
