@@ -29,8 +29,8 @@ def parser() -> argparse.ArgumentParser:
         epilog="The table has the columns gene1, gene2 and gene3: systematic or standard names, empty for "
         "fewer deletions; it may be compressed. The output has the input's columns and `score` "
         "(for a binary target the probability of the positive class), and `std` where the model has one. "
-        "A list of genes has a systematic or standard name per line (# begins a comment), or is a table with a column gene. An "
-        "output FILE that ends in .gz, .xz, .bz2 or .zip is compressed.",
+        "A list of genes has a systematic or standard name per line (# begins a comment), or is a table with "
+        "a column gene. An output FILE that ends in .gz, .xz, .bz2 or .zip is compressed.",
     )
     result.add_argument(
         "run", help="a sweep (its best trial), SWEEP/TRIAL, SWEEP@ensemble, a training run, or a folder"

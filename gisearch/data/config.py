@@ -16,7 +16,16 @@ from gisearch.data.splits import SplitConfig
 from gisearch.data.synthetic import DemoCellConfig
 
 NetworkFormat: TypeAlias = Literal["edge_list", "string", "biogrid", "regulation"]
-GenotypeFormat: TypeAlias = Literal["genotype_table", "kuzmin2018", "kuzmin2020"]
+GenotypeFormat: TypeAlias = Literal[
+    "genotype_table",
+    "costanzo2016",
+    "costanzo2016_strains",
+    "costanzo2010",
+    "baryshnikova2010",
+    "emap",
+    "kuzmin2018",
+    "kuzmin2020",
+]
 FeatureFormat: TypeAlias = Literal["table", "npz", "parquet"]
 
 YEAST_FILES = "genes.tsv, a genotype table such as kuzmin2018_significant.tsv.gz, and at least one network"
@@ -85,8 +94,8 @@ class GenotypeFile:
         binary: columns of a genotype table that are labels of 0 or 1; by default all that hold nothing else.
         header: whether a genotype table has a header; without one the columns are ``"1"``, ``"2"``, ...
         duplicates: a genotype that is measured twice with different values is an error, or is averaged,
-            over all files that say so; by default averaged for the Kuzmin tables, where alleles differ, and
-            an error otherwise.
+            over all files that say so; by default averaged for Costanzo's and Kuzmin's tables, where alleles
+            differ, and an error otherwise.
     """
 
     path: str

@@ -15,6 +15,8 @@ from gisearch.data.genotypes import Genotypes
 from gisearch.data.splits import PARTS, Split
 from gisearch.errors import DataError, nearest_name
 
+_NAMED = 3
+
 
 @dataclass(frozen=True)
 class Target:
@@ -80,15 +82,18 @@ class LoadReport:
     notes: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
-    def losses(self) -> str | None:
-        """Return in one line what was left out for unknown genes; None where nothing was."""
+    def warnings(self) -> tuple[str, ...]:
+        """Return what whoever trains should know at once: what was left out, and what is in doubt.
+
+        The first line counts what unknown genes left out of every source; the notes follow.
+        """
+        notes = tuple(f"note: {note}" for note in self.notes)
         if not self.left_out:
-            return None
-        names = dict.fromkeys(name for part in self.left_out for name in part.names)
-        such_as = ", ".join(ascii(name) for name in list(names)[:3])
+            return notes
+        names = list(dict.fromkeys(name for part in self.left_out for name in part.names))[:_NAMED]
+        hint = next((part.hint for part in self.left_out if part.hint), "")
         parts = "; ".join(map(str, self.left_out))
-        hints = next((part.hint for part in self.left_out if part.hint), "")
-        return f"left out for unknown genes such as {such_as}{hints}: {parts}"
+        return (f"left out for unknown genes such as {', '.join(map(ascii, names))}{hint}: {parts}", *notes)
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,8 @@ def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) 
     """
     tracking = plan.config.tracking
     dataset = load_dataset(plan.config.data)
+    for line in dataset.report.warnings():
+        console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
     objective = Objective.resolve(plan.config.objective, dataset.target)
     _check_against(plan, dataset)
     check_space(plan, dataset, folder)

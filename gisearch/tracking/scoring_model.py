@@ -72,7 +72,8 @@ class ScoringModel:
     def _genotypes(self, table: pd.DataFrame) -> npt.NDArray[np.int64]:
         """Return deleted gene indices, int64 [n, 3], ascending and padded with -1."""
         places = find_gene_columns([str(name) for name in table.columns], "the table")
-        given = table.iloc[:, places].fillna("").astype(str)
+        given = table.iloc[:, places].astype(object)
+        given = given.where(given.notna(), "").astype(str)
         result = np.full((len(table), MAX_DELETIONS), -1, dtype=np.int64)
         for i, row in enumerate(given.itertuples(index=False)):
             genes = deleted_genes(row, self.names, f"row {i}")

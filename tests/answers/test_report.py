@@ -91,6 +91,11 @@ def test_every_section_is_there_in_the_contents_and_says_something(page: str) ->
     assert not [values for values in reader.all("figure") if not values]
 
 
+def test_the_page_says_what_was_left_out_of_the_data(page: str) -> None:
+    words = Reader(page).words["provenance"]
+    assert "left out for unknown genes such as 'OLD1': 1 of 2 rows of network net (50.0 %)" in words
+
+
 def test_the_page_asks_for_nothing_and_names_no_element_twice(page: str) -> None:
     reader = Reader(page)
     tags = {tag for tag, _ in reader.tags}

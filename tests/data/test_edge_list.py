@@ -32,6 +32,9 @@ def edges_of(path: Path, **options: object) -> set[tuple[int, int]]:
         ("protein1 protein2\nYAL001C VPS8\n", False),
         ("regulator\ttarget\nYAL001C\tVPS8\n", True),
         ("TF;Gene\nYAL001C;VPS8\n", True),
+        ("gene\tpartner\nYAL001C\tVPS8\n", False),
+        ("orf1,orf2\n4932.YAL001C,4932.YAL002W\n", False),
+        ("gene1,gene2\nYAL001C\u200b,VPS8\n", False),
         ("# made by hand\n# gene pairs\ngene1\tgene2\n\nYAL001C\tVPS8\n", False),
         ("\ufeffgene1\tgene2\r\nYAL001C\tVPS8\r\n", False),
     ],
@@ -95,7 +98,18 @@ def test_unknown_genes_are_counted_and_their_rows_left_out(tmp_path: Path) -> No
             "from_gene\tto_gene\nA\tB\n",
             {},
             "edges.tsv: no two columns of gene names; expected for example 'gene1' and 'gene2', or "
-            "'regulator' and 'target', found the columns 'from_gene', 'to_gene'",
+            "'regulator' and 'target', found the columns 'from_gene', 'to_gene': name them with "
+            "columns: [first, second], or set header: false for a file without a header.",
+        ),
+        (
+            "YAL001C\tVPS8\nYAL001C\tEFB1\n",
+            {"source_column": "YAL001C", "target_column": "VPS8"},
+            "edges.tsv, line 1: 'YAL001C' looks like data, not like a column's name; set header: false",
+        ),
+        (
+            "gene1\tgene2\nYAL001C\tVPS8\nYAL001C\tNA\n",
+            {},
+            "edges.tsv, line 3, column 'gene2': expected a gene name, got 'NA'.",
         ),
         (
             "kinase\tsubstrate\nA\tB\n",

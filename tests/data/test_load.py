@@ -286,6 +286,77 @@ def test_tables_can_bypass_the_cache(yeast: Path, tmp_path: Path) -> None:
     assert not (cache.cache_folder() / "cells").exists()
 
 
+def screened(yeast: Path, network: str, genes: str | None = "genes.tsv", **values: Any) -> Dataset:
+    """Load the folder's double deletions with another network."""
+    (yeast / "net.csv").write_text(network)
+    return load(
+        source="tables",
+        genes=genes and str(yeast / genes),
+        networks={"net": {"path": str(yeast / "net.csv")}},
+        genotypes={"screen": {"path": str(yeast / "kuzmin2018_significant.tsv")}},
+        target="strong_negative",
+        **values,
+    )
+
+
+ENTREZ = "gene1,gene2\n850001,860001\n850002,860002\n"
+
+
+def test_a_network_in_other_identifiers_is_an_error(yeast: Path) -> None:
+    message = (
+        "2 of 2 rows of network net (100.0 %) were left out: their names are not among the genes of "
+        f"{yeast / 'genes.tsv'}, such as '850001', '850002', '860001' ('850001' looks like an Entrez "
+        "number: map such columns to gene names first); expected at most 50% (data.max_unknown) to be left "
+        "out; data.max_unknown=1 lifts this."
+    )
+    for _ in range(2):  # once read, once recalled
+        with pytest.raises(DataError, match=re.escape(message)):
+            screened(yeast, ENTREZ)
+        assert screened(yeast, ENTREZ, max_unknown=1.0).cell.networks["net"].num_edges == 0
+
+
+def test_a_network_that_shares_no_gene_with_the_screen_is_an_error_without_a_table_of_genes(
+    yeast: Path,
+) -> None:
+    screen = yeast / "kuzmin2018_significant.tsv"
+    screen.write_text("\n".join(line for line in screen.read_text().splitlines() if "\tG" not in line) + "\n")
+    message = (
+        "network net: none of its 4 genes (850001, 850002, 860001, ...) is deleted in any genotype (YAL000W,"
+    )
+    with pytest.raises(DataError, match=re.escape(message)):
+        screened(yeast, ENTREZ, genes=None)
+    assert screened(yeast, ENTREZ, genes=None, max_unknown=1.0).cell.networks["net"].num_edges == 4
+
+
+def test_a_table_of_genes_that_lacks_most_of_a_screen_is_an_error(yeast: Path) -> None:
+    (yeast / "few.tsv").write_text("\n".join(["systematic_name", *GENES[:5]]) + "\n")
+    network = f"gene1,gene2\n{GENES[0]},{GENES[1]}\n"
+    with pytest.raises(DataError, match=r"53 of 63 rows of kuzmin2018_significant\.tsv \(84\.1 %\)"):
+        screened(yeast, network, genes="few.tsv")
+    report = screened(yeast, network, genes="few.tsv", max_unknown=0.9).report
+    assert report.warnings()[0] == (
+        "left out for unknown genes such as 'G0', 'G1', 'G2': 53 of 63 rows of "
+        "kuzmin2018_significant.tsv (84.1 %)"
+    )
+
+
+def test_what_was_left_out_is_recalled_from_the_cache(yeast: Path) -> None:
+    network = f"gene1,gene2\n{GENES[0]},{GENES[1]}\n{GENES[0]},Q0010\n{GENES[1]},{GENES[2]}\n"
+    first, second = (screened(yeast, network).report for _ in range(2))
+    assert first == second
+    assert first.warnings()[0] == (
+        "left out for unknown genes such as 'Q0010': 1 of 3 rows of network net (33.3 %)"
+    )
+
+
+@pytest.mark.parametrize("genes", ["genes.tsv", None])
+def test_prefixes_of_string_are_known_in_an_edge_list(yeast: Path, genes: str | None) -> None:
+    network = f"gene1,gene2\n4932.{GENES[0]},4932.{GENES[1]}\n"
+    data = screened(yeast, network, genes=genes)
+    assert data.cell.networks["net"].num_edges == 2
+    assert set(data.cell.networks["net"].edges.ravel()) <= set(data.genotypes.genes)
+
+
 def test_the_demo_knows_its_noise_ceiling() -> None:
     data = load_dataset(DemoData(cell=DemoCellConfig(size="tiny")))
     assert data.target.name == "gene_interaction"

@@ -155,8 +155,8 @@ def test_the_order_of_genes_does_not_matter(tmp_path: Path) -> None:
         (
             "gene1,gene2\nTFC3,yal001c\n",
             (
-                "{}, line 2: the same gene is deleted twice: 'TFC3' as the standard name and 'yal001c' as the "
-                "systematic name are both YAL001C."
+                "{}, line 2: the same gene is deleted twice: 'TFC3' as the standard name and 'yal001c' "
+                "as the systematic name are both YAL001C."
             ),
         ),
         (
@@ -169,8 +169,8 @@ def test_the_order_of_genes_does_not_matter(tmp_path: Path) -> None:
         ),
         (
             "gene1,gene2,gene3,gene4\nTFC3,COQ1,,\nTFC3,,,VPS8\n",
-            "{}, line 3, column 'gene4': 'VPS8' is one deleted gene more than the 3 that a genotype can have; "
-            "leave such rows out.",
+            "{}, line 3, column 'gene4': 'VPS8' is one deleted gene more than the 3 that a genotype can "
+            "have; leave such rows out.",
         ),
         (
             "gene1,gene2\nTFC3,FUN24\n",

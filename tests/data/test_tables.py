@@ -88,7 +88,7 @@ def test_a_quote_that_is_never_closed_gives_its_line(tmp_path: Path) -> None:
 def test_a_quoted_line_break_counts_as_a_line(tmp_path: Path) -> None:
     text = 'gene1,gene2,note,fitness\nYAL001C,YAL002W,"two\nlines",0.5\n\nYAL003W,YAL005C,,low\n'
     path = write(tmp_path, text)
-    assert list(open_table(path, "a table").rows())[0] == (2, ("YAL001C", "YAL002W", "two\nlines", "0.5"))
+    assert next(open_table(path, "a table").rows()) == (2, ("YAL001C", "YAL002W", "two\nlines", "0.5"))
     with pytest.raises(DataError, match=r"line 5, column 'fitness': expected a number, got 'low'"):
         read(path, "fitness")
     header = write(tmp_path, 'gene1,"gene\n2",fitness\nYAL001C,YAL002W,0.5\n')
@@ -168,7 +168,7 @@ def test_a_doubled_column_is_refused(tmp_path: Path) -> None:
     table = open_table(write(tmp_path, "gene1,gene2,Score,score,note,note\nA,B,1,2,x,y\n"), "a table")
     assert table.find("score") == "score"
     for call in (lambda: table.find("SCORE"), lambda: table.read(["note"])):
-        with pytest.raises(DataError, match="two columns are called '(Score' and 'score|note)'; rename or"):
+        with pytest.raises(DataError, match=r"two columns are called '(Score' and 'score|note)'; rename"):
             call()
 
 

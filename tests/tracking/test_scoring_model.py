@@ -106,11 +106,17 @@ def test_nothing_in_the_package_is_pickled(package: Path) -> None:
 def test_bad_tables(package: Path, tiny_dataset: Dataset) -> None:
     model = load_scoring_model(package / "data")
     name = tiny_dataset.cell.names.systematic[0]
-    with pytest.raises(DataError, match=r"no column 'gene1' \(it has: gene\).*Did you mean 'gene'"):
-        model.predict(pd.DataFrame({"gene": [name]}))
+    with pytest.raises(DataError, match=r"^the table: no column 'gene1'.*Did you mean 'gen1'"):
+        model.predict(pd.DataFrame({"gen1": [name]}))
+    with pytest.raises(DataError, match=r"^the table: two columns are called 'gene1' and 'Gene 1'"):
+        model.predict(pd.DataFrame({"gene1": [name], "Gene 1": [name]}))
+    pair = tiny_dataset.cell.names.systematic[:2]
+    asked = pd.DataFrame([[*pair, None]], columns=["Gene 1", "partner", "gene_3"])
+    usual = pd.DataFrame([pair], columns=["gene1", "gene2"])
+    assert model.predict(asked)["score"].tolist() == model.predict(usual)["score"].tolist()
     with pytest.raises(DataError, match=r"^row 1: expected at least one deleted gene, got none\.$"):
         model.predict(pd.DataFrame({"gene1": [name, None]}))
-    with pytest.raises(DataError, match=r"^row 0: the same gene is deleted twice\.$"):
+    with pytest.raises(DataError, match=r"^row 0: the same gene is deleted twice \("):
         model.predict(pd.DataFrame({"gene1": [name], "gene2": [name]}))
 
 

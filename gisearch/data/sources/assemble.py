@@ -13,7 +13,10 @@ from gisearch.data.gene_features import GeneFeatures
 from gisearch.data.gene_names import GeneNames
 from gisearch.data.genotypes import Genotypes
 from gisearch.data.sources.biogrid import ORGANISM, read_biogrid
+from gisearch.data.sources.costanzo2010 import read_baryshnikova2010, read_costanzo2010
+from gisearch.data.sources.costanzo2016 import read_costanzo2016, read_costanzo2016_strains
 from gisearch.data.sources.edge_list import read_edge_list
+from gisearch.data.sources.emap import read_emap
 from gisearch.data.sources.feature_table import (
     format_of,
     read_feature_npz,
@@ -31,6 +34,17 @@ from gisearch.data.sources.regulation import read_regulation
 from gisearch.data.sources.sgd_names import read_gene_names
 from gisearch.data.sources.string_links import CHANNELS, read_string_links
 from gisearch.errors import DataError
+
+# Releases of screens, where alleles of one gene set are averaged by default.
+_SCREENS = {
+    "baryshnikova2010": read_baryshnikova2010,
+    "costanzo2010": read_costanzo2010,
+    "costanzo2016": read_costanzo2016,
+    "costanzo2016_strains": read_costanzo2016_strains,
+    "emap": read_emap,
+    "kuzmin2018": read_kuzmin2018,
+    "kuzmin2020": read_kuzmin2020,
+}
 
 
 def assemble(config: TablesData) -> tuple[CellGraph, Genotypes, LoadReport]:
@@ -145,10 +159,8 @@ def _read_network(name: str, file: NetworkFile) -> list[NamedEdges]:
 
 
 def _read_genotypes(file: GenotypeFile) -> NamedGenotypes:
-    if file.format == "kuzmin2018":
-        return read_kuzmin2018(file.path, duplicates=file.duplicates or "mean")
-    if file.format == "kuzmin2020":
-        return read_kuzmin2020(file.path, duplicates=file.duplicates or "mean")
+    if reader := _SCREENS.get(file.format):
+        return reader(file.path, duplicates=file.duplicates or "mean")
     return read_genotype_table(
         file.path,
         gene_columns=file.columns,

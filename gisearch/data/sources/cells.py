@@ -8,10 +8,9 @@ from collections.abc import Iterable
 MISSING = frozenset(
     {"", "na", "n/a", "#n/a", "<na>", "nan", "+nan", "-nan", "null", "none", "nil", "-", "--", ".", "?", "nd"}
 )
-# The spellings that software writes, which the fast path of a reader can be given.
-MISSING_SPELLINGS = sorted(
-    {"NaN", *(spelling for word in MISSING for spelling in (word, word.upper(), word.capitalize()))}
-)
+# The spellings that software writes. A reader's fast path asks every number that begins with the same letter
+# whether it is one of them: those that begin as numbers do are left to the slow path.
+FREQUENT_MISSING = ("", "NA", "NaN", "nan", "None", "NULL", "null", "N/A")
 _TRUTH = {"1": 1.0, "1.0": 1.0, "true": 1.0, "yes": 1.0, "t": 1.0, "y": 1.0}
 _TRUTH |= {"0": 0.0, "0.0": 0.0, "false": 0.0, "no": 0.0, "f": 0.0, "n": 0.0}
 _FIGURES = frozenset({"0", "1", "0.0", "1.0"})

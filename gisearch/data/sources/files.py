@@ -48,7 +48,9 @@ def check_file(path: str | Path, what: str) -> Path:
         return path
     if path.is_dir():
         raise DataError(f"{path}: is a folder; expected a file with {what}.")
-    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    beside = (
+        [entry.name for entry in path.parent.iterdir() if entry.is_file()] if path.parent.is_dir() else []
+    )
     missing = "" if path.parent.is_dir() else f" (there is no folder {path.parent})"
     raise DataError(f"{path}: no such file{missing}; expected {what}.{nearest_name(path.name, beside)}")
 

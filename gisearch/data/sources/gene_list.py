@@ -24,8 +24,8 @@ def listed_genes(path: Path) -> Iterator[tuple[int, str]]:
     try:
         lines = content.decode().splitlines()
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}, line {line}: is no text in UTF-8; save the list as such.") from None
+        place = content.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}, line {place}: is no text in UTF-8; save the list as such.") from None
     start = next((i for i, line in enumerate(lines) if line.partition("#")[0].strip()), len(lines))
     table = _table(path, lines, start) if start < len(lines) else None
     if table is not None:

@@ -76,18 +76,8 @@ def read_genotype_table(
     values = {name: frame[column].to_numpy(dtype=np.float64) for name, column in measured.items()}
     lines = np.array([table.line(row) for row in frame.index.tolist()], dtype=np.int64)
     _check_beyond(table, frame, beyond, lines)
-    notes = []
-    for column in [column for column in flags if column in texts]:
-        flag = _flag(table, frame[column], column, lines, required=binary is not None)
-        if flag is None:
-            flags.remove(column)
-            continue
-        values[column] = flag
-        if in_words(map(str, frame[column].cat.categories)):
-            notes.append(f"{table.path.name}: column {column!r}: yes and true are 1, no and false are 0")
-    for column in set(flags) & set(measured.values()):
-        values[column] = frame[column].to_numpy(dtype=np.float64)
-        _check_binary(table, column, values[column], lines)
+    found, notes = _flags(table, frame, flags, lines, required=binary is not None)
+    values |= found
     if not values:
         raise DataError(
             f"{table.path}: no label; expected a column 'fitness', 'gene_interaction' or one of 0 and 1, "
@@ -103,7 +93,7 @@ def read_genotype_table(
         raise DataError(f"{table.path}, line {line}: expected 1 to 3 deleted genes, got none.")
     if order:
         _check_order(table, order, frame[order].to_numpy(dtype=np.float64), size, lines)
-    unused = [column for column in rest if column not in flags]
+    unused = [column for column in rest if column not in found]
     if unused:
         notes.append(f"{table.path.name}: columns not used: {', '.join(unused)}")
     return NamedGenotypes(
@@ -112,7 +102,7 @@ def read_genotype_table(
         codes=codes,
         lines=lines,
         labels=values,
-        binary=frozenset(flags),
+        binary=frozenset(found),
         duplicates=duplicates,
         notes=tuple(notes),
     )
@@ -157,6 +147,31 @@ def _label_columns(table: Table, labels: Mapping[str, str] | None) -> dict[str, 
             if found and extra not in columns:
                 complete[extra] = found
     return complete
+
+
+def _flags(
+    table: Table,
+    frame: pd.DataFrame,
+    columns: Sequence[str],
+    lines: npt.NDArray[np.int64],
+    *,
+    required: bool,
+) -> tuple[dict[str, npt.NDArray[np.float64]], list[str]]:
+    """Return those of some columns that are binary labels, and what to say of them."""
+    found, notes = {}, []
+    for column in columns:
+        cells = frame[column]
+        if cells.dtype.kind == "f":  # a label is told to be binary
+            found[column] = cells.to_numpy(dtype=np.float64)
+            _check_binary(table, column, found[column], lines)
+            continue
+        flag = _flag(table, cells, column, lines, required=required)
+        if flag is None:
+            continue
+        found[column] = flag
+        if in_words(map(str, cells.cat.categories)):
+            notes.append(f"{table.path.name}: column {column!r}: yes and true are 1, no and false are 0")
+    return found, notes
 
 
 def _flag(

@@ -85,7 +85,7 @@ def resolve_genotypes(tables: Sequence[NamedGenotypes], names: GeneNames) -> Res
     summaries: list[str] = []
     notes: list[str] = []
     unresolved: dict[str, Counter[str]] = {}
-    lost = []
+    lost: list[LeftOut] = []
     for table in tables:
         index, unknown = resolve_codes(table.vocabulary, table.codes, names)
         genes = index[table.codes]

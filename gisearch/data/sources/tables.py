@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gisearch.data.sources.cells import MISSING_SPELLINGS, is_missing, plain_cell
+from gisearch.data.sources.cells import FREQUENT_MISSING, is_missing, plain_cell
 from gisearch.data.sources.dialect import first_record, has_quotes, read_content, records, separators_of
 from gisearch.data.sources.files import check_file, listing
 from gisearch.errors import DataError, nearest_name
@@ -149,8 +149,11 @@ class Table:
             blank &= _empty(frame[text])
         return frame[~blank].rename(columns=dict(enumerate(self.columns)))
 
-    def rows(self) -> Iterator[tuple[int, tuple[str, ...]]]:
+    def rows(self, *, lenient: bool = False) -> Iterator[tuple[int, tuple[str, ...]]]:
         """Yield every row as text, with the line of the file on which it begins; blank lines are left out.
+
+        Args:
+            lenient: read bytes that are no UTF-8 as a sign that stands for such, as :meth:`read` does.
 
         Raises:
             DataError: the file cannot be read, or is no text in UTF-8; the message gives the line.
@@ -158,7 +161,7 @@ class Table:
         content = self._content()
         quotes = has_quotes(content, self.separator, str(self.path), self.lines_before)
         try:
-            text = content.decode()
+            text = content.decode("utf-8", "replace" if lenient else "strict")
         except UnicodeDecodeError as error:
             line = self.line(content.count(b"\n", 0, error.start))
             raise DataError(
@@ -190,7 +193,7 @@ class Table:
             "dtype": dtype,
             "skip_blank_lines": False,
             "keep_default_na": False,
-            "na_values": dict.fromkeys(numbers, MISSING_SPELLINGS),
+            "na_values": dict.fromkeys(numbers, FREQUENT_MISSING),
             "encoding": "utf-8",
             "encoding_errors": "replace",
             "low_memory": False,
