@@ -89,10 +89,11 @@ class BoostedTrees(FittedModel):
 
     def describe(self, batch: GenotypeBatch) -> Tensor:
         """Return the features of B genotypes, float64 [B, F]."""
-        return self.features(batch)
+        features: Tensor = self.features(batch)
+        return features
 
     def describe_training(self, batch: GenotypeBatch, targets: Targets) -> Tensor:
-        """Return the features of the training genotypes, float64 [n, F], none of which knows its own label."""
+        """Return the training genotypes' features, float64 [n, F]; none knows its own label."""
         return self.out_of_fold(batch, lambda model, part: model.features(part))
 
     def num_parameters(self) -> dict[str, int]:

@@ -92,6 +92,7 @@ class MatrixCompletion(Model):
 
         def score(deleted: Tensor) -> Tensor:
             batch = GenotypeBatch.complete(deleted)
-            return self.effects.sum(batch, effects) + self.pairs(batch, vectors)
+            pairs: Tensor = self.pairs(batch, vectors)
+            return self.effects.sum(batch, effects) + pairs
 
         return Scorer(score)

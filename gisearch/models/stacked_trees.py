@@ -47,7 +47,7 @@ class StackedTrees(BoostedTrees):
         return self._with_networks(votes.of(_genes(batch)), super().describe(batch))
 
     def describe_training(self, batch: GenotypeBatch, targets: Targets) -> Tensor:
-        """Return the features of the training genotypes, float64 [n, F], none of which knows its own label."""
+        """Return the training genotypes' features, float64 [n, F]; none knows its own label."""
         genes, labels = _genes(batch), targets.main.double()
         place, local = training_places(genes, len(self.state.place))
         if not len(self.state):
@@ -70,7 +70,7 @@ class StackedTrees(BoostedTrees):
         return self._with_networks(described, super().describe_training(batch, targets))
 
     def num_parameters(self) -> dict[str, int]:
-        """Return the number of values that leaves hold and of dual coefficients; none is trained by gradients."""
+        """Return the number of leaves' values and dual coefficients; none is trained by gradients."""
         counts = super().num_parameters()
         counts["state"] = len(self.state)
         return {**counts, "total": counts["trees"] + len(self.state)}
@@ -79,7 +79,7 @@ class StackedTrees(BoostedTrees):
         return torch.cat([votes, networks], dim=1) if self.stack.network_features else votes
 
     def _held_out(self, size: int) -> Iterator[tuple[Tensor, KernelMachine]]:
-        """Yield the training genotypes of every fold, and kernels whose given part knows none of their labels."""
+        """Yield the training genotypes of every fold, and kernels that know their labels where told alone."""
         if self._fold is not None:
             for i, sibling in enumerate(self._siblings):
                 assert isinstance(sibling, StackedTrees)

@@ -143,14 +143,19 @@ class KernelConfig:
     tolerance: float = Field(default=1e-4, gt=0.0, lt=1.0)
 
     def check_genes(self, cell: CellGraph, where: str) -> None:
-        """Raise DataError, naming the key ``where``, if a named table is not there or all genes look different."""
+        """Raise DataError where a named table is not there, or nothing tells genes apart.
+
+        Args:
+            cell: the cell graph.
+            where: the key of this configuration, for messages.
+        """
         cell.select(self.networks.weights)
         cell.select_features(self.features.weights)
         weights = (self.identity, *self.network_weights(cell).values(), *self.feature_weights(cell).values())
         if not any(weights) and not self.profile.kinds():
             raise DataError(
-                f"no kernel between genes has a weight: {where}.identity and {where}.profile are 0, and the data "
-                f"has no network or features with one (networks: {', '.join(cell.networks) or 'none'}; "
+                f"no kernel between genes has a weight: {where}.identity and {where}.profile are 0, and the "
+                f"data has no network or features with one (networks: {', '.join(cell.networks) or 'none'}; "
                 f"features: {', '.join(cell.features) or 'none'}); expected one at least above 0."
             )
 

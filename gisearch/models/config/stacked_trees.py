@@ -25,8 +25,8 @@ class StackedTreesConfig(GrowthConfig, BaseModelConfig):
     Attributes:
         name: tells the models apart.
         kernel: the kernel model whose score, and whose similarity of genes, the trees start from.
-        network_features: whether trees also see what :class:`BoostedTrees` see: degrees, common neighbours and
-            gene features, as ``networks`` and ``features`` say.
+        network_features: whether trees also see what those of :class:`BoostedTrees` see: degrees, common
+            neighbours and gene features, as ``networks`` and ``features`` say.
         folds: parts of the training genotypes, each of which the kernel describes without its labels.
     """
 

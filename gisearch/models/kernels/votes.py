@@ -1,7 +1,7 @@
 """What the training part says of genotypes, in numbers that trees can read.
 
-A pair {a, b} is described from both sides: by what genes like a have with b, and genes like b with a. Guilt by
-association (Oliver 2000, Nature 403: 601), with the interactions themselves as what is associated.
+A pair {a, b} is described from both sides: by what genes like a have with b, and genes like b with a. That is
+guilt by association (Oliver 2000, Nature 403: 601), with the interactions themselves as what is associated.
 
 Shapes: n training genotypes over m genes, r genes asked for, B genotypes, P pairs in them.
 """
@@ -98,7 +98,7 @@ class PairVotes:
         return torch.cat([*columns, total / known.new_zeros(shape).index_add_(0, row, known)], dim=1)
 
     def _of_genes(self, genes: Tensor, places: Tensor) -> Tensor:
-        """Return the most and least training pairs of a genotype's genes, and the means of such genes, [B, 4]."""
+        """Return the most and fewest training pairs of a genotype's genes, and such genes' means, [B, 4]."""
         inside = places.clamp_min(0)
         pairs = torch.where(places >= 0, self._pairs[inside], 0.0)
         means = torch.where(places >= 0, self._means[inside], 0.0)
@@ -136,7 +136,7 @@ class PairVotes:
         return torch.cat([*voted, torch.stack([alike, *paths], dim=1)], dim=1)
 
     def _votes(self, tables: _Tables, row: Tensor, place: Tensor) -> Tensor:
-        """Return the votes of genes like one on pairs with another, [P, 4]; zeros on genes without any pair."""
+        """Return the votes of genes like one on pairs with another, [P, 4]; 0 on genes without pairs."""
         return torch.where(place >= 0, tables.votes[:, row, place.clamp_min(0)], 0.0).T
 
     def _prepared(self, asked: Tensor) -> _Tables:
