@@ -8,7 +8,14 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from gisearch.config import STRICT
-from gisearch.data.derived.names import NEGATIVE, POSITIVE, PROFILE, PROFILE_FEATURES, SMOOTHED_PROFILE
+from gisearch.data.derived.names import (
+    NEGATIVE,
+    POSITIVE,
+    PROFILE,
+    PROFILE_FEATURES,
+    SMOOTHED_PROFILE,
+    TRIPLES,
+)
 
 SimilarityName = Literal["none", "raw", "smoothed", "both"]
 
@@ -40,6 +47,8 @@ class DerivedConfig:
     Attributes:
         negative: a network of the pairs whose label is low: 0 of a binary label.
         positive: a network of the pairs whose label is high: 1 of a binary label.
+        triples: a network of the pairs within triple deletions whose label is 1, or far from the mean: those of
+            the training part, and those that no part of the split holds.
         threshold: of a measured label, how many standard deviations from the mean are low or high.
         profile: networks of genes with similar profiles.
         profile_features: width of a table of features that hold every gene's profile; 0 makes none.
@@ -51,6 +60,7 @@ class DerivedConfig:
 
     negative: bool = False
     positive: bool = False
+    triples: bool = False
     threshold: float = Field(default=1.0, ge=0.0, le=10.0)
     profile: ProfileConfig = Field(default_factory=ProfileConfig)
     profile_features: int = Field(default=0, ge=0, le=1024)
@@ -66,6 +76,7 @@ class DerivedConfig:
         asked = {
             NEGATIVE: self.negative,
             POSITIVE: self.positive,
+            TRIPLES: self.triples,
             PROFILE: similarity in ("raw", "both"),
             SMOOTHED_PROFILE: similarity in ("smoothed", "both"),
         }

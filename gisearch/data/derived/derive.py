@@ -17,11 +17,19 @@ from gisearch.data.dataset import Dataset, Target
 from gisearch.data.derived.config import DerivedConfig
 from gisearch.data.derived.evidence import Evidence, Integers, derived_label
 from gisearch.data.derived.folds import assign_folds
-from gisearch.data.derived.names import NEGATIVE, POSITIVE, PROFILE, PROFILE_FEATURES, SMOOTHED_PROFILE
+from gisearch.data.derived.names import (
+    NEGATIVE,
+    POSITIVE,
+    PROFILE,
+    PROFILE_FEATURES,
+    SMOOTHED_PROFILE,
+    TRIPLES,
+)
 from gisearch.data.derived.profiles import Profiles, nearest_network
 from gisearch.data.derived.recent import Recent
 from gisearch.data.derived.signed import signed_network
 from gisearch.data.derived.smoothing import Smoothing
+from gisearch.data.derived.triples import spare_triples, triple_network
 from gisearch.data.gene_features import GeneFeatures
 from gisearch.data.genotypes import Genotypes
 from gisearch.errors import DataError
@@ -75,8 +83,9 @@ def derive_cells(dataset: Dataset, config: DerivedConfig) -> DerivedCells:
     label = check_derived(dataset.cell, dataset.genotypes, rows, dataset.target, config)
     fold = assign_folds(dataset.genotypes, rows, label, config)
     deriver = _Deriver(dataset.cell, dataset.genotypes, rows, label, config)
-    folds = tuple(deriver.cell(rows[fold != i]) for i in range(config.folds))
-    return DerivedCells(deriver.cell(rows), folds, fold)
+    spare = spare_triples(dataset, label) if config.triples else rows[:0]
+    folds = tuple(deriver.cell(np.append(rows[fold != i], spare)) for i in range(config.folds))
+    return DerivedCells(deriver.cell(np.append(rows, spare)), folds, fold)
 
 
 def check_derived(
@@ -145,14 +154,17 @@ class _Deriver:
         """Return the cell graph with what the labels of ``rows`` tell."""
         evidence = Evidence.of(self._genotypes, rows, self._label)
         profiles = Profiles.of(evidence, self._genes)
-        networks = [self._network(name, evidence, profiles) for name in self._config.networks]
+        networks = [self._network(name, rows, evidence, profiles) for name in self._config.networks]
         cell = self._cell.with_networks(*networks)
         if PROFILE_FEATURES not in self._config.features:
             return cell
         return cell.with_features(profiles.features(PROFILE_FEATURES, self._factor, cell.num_genes))
 
-    def _network(self, name: str, evidence: Evidence, profiles: Profiles) -> Network:
+    def _network(self, name: str, rows: Integers, evidence: Evidence, profiles: Profiles) -> Network:
         config, num_genes = self._config, self._cell.num_genes
+        if name == TRIPLES:
+            genotypes, label, threshold = self._genotypes, self._label, config.threshold
+            return triple_network(name, genotypes, rows, label, num_genes, threshold=threshold)
         if name in (NEGATIVE, POSITIVE):
             high = name == POSITIVE
             return signed_network(name, evidence, num_genes, high=high, threshold=config.threshold)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 NEGATIVE, POSITIVE = "derived_negative", "derived_positive"
+TRIPLES = "derived_triples"
 PROFILE, SMOOTHED_PROFILE = "derived_profile", "derived_smoothed_profile"
 PROFILE_FEATURES = "derived_profile_features"
 
@@ -10,6 +11,7 @@ PROFILE_FEATURES = "derived_profile_features"
 SWITCHES = {
     NEGATIVE: "derived.negative=true",
     POSITIVE: "derived.positive=true",
+    TRIPLES: "derived.triples=true",
     PROFILE: "derived.profile.similarity=raw",
     SMOOTHED_PROFILE: "derived.profile.similarity=smoothed",
     PROFILE_FEATURES: "derived.profile_features=32",
