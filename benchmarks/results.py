@@ -177,12 +177,12 @@ def main(argv: Sequence[str]) -> int:
         print(json.dumps(report_of(tasks, results, options, arguments.seeds).plain(), indent=2))
     else:
         print(text)
-    if arguments.out is not None:
-        write_page(arguments.out, text)
     if arguments.picture is not None:
         from benchmarks.results_picture import draw
 
         draw({task: standings(task, results) for task in tasks}, arguments.picture)
+    if arguments.out is not None:
+        write_page(arguments.out, text, arguments.picture)
     return 0
 
 

@@ -205,4 +205,5 @@ def ridge_scores(task: PairTask, kernel: Array) -> Array:
         pair_kernel(kernel, task.test[start : start + _ROWS], task.train) @ weights
         for start in range(0, len(task.test), _ROWS)
     ]
-    return np.concatenate(parts) + mean
+    scores: Array = np.concatenate(parts) + mean
+    return scores

@@ -48,7 +48,7 @@ def draw(panels: Mapping[Task, Sequence[Standing]], file: Path) -> None:
             marks.append((sum(ceilings) / len(ceilings), "noise ceiling"))
         for at, what in marks:
             panel.axvline(at, color="0.5", linewidth=0.8, linestyle=":")
-            panel.annotate(what, (at, 1.005), xycoords=("data", "axes fraction"), ha="center", fontsize=7)
+            panel.annotate(what, (at, 1.015), xycoords=("data", "axes fraction"), ha="center", fontsize=7)
         panel.set_yticks(range(len(shown)), [row.name for row in shown], fontsize=8)
         panel.set_ylim(max(len(shown), 1) - 0.5, -0.5)
         panel.set_xlabel(_LABELS[metric])

@@ -19,8 +19,10 @@ from gisearch.models.registry import MODELS
 BEST_CONFIGURATIONS = Path(__file__).with_name("best_configurations.yaml")
 
 # What all models of a table have in common, so that a configuration must not change it.
-_HELD = ("data.split", "data.seed", "data.target", "data.orders", "data.root", "data.source", "data.cell")
-_HELD += ("seed", "objective", "name", "search", "results", "tracking", "trainer.workers")
+_HELD = (
+    *(f"data.{key}" for key in ("split", "seed", "target", "orders", "root", "source", "cell")),
+    *("seed", "objective", "name", "search", "results", "tracking", "trainer.workers"),
+)
 _GROUPS = ("data", "model", "model.name")
 
 

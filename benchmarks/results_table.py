@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -144,7 +145,9 @@ def _by_seed(rows: Sequence[Standing]) -> list[float]:
 def _mean(row: Standing, what: str) -> str:
     values = [getattr(result, what) for result in row.scored]
     mean = statistics.fmean(values)
-    return f"{mean:,.0f}" if what == "parameters" or mean >= 10 else f"{mean:.1f}"
+    if what == "parameters" or mean >= 10:
+        return f"{mean:,.0f}"
+    return f"{mean:.1f}" if mean >= 1 else f"{mean:.2g}"
 
 
 def _note(row: Standing) -> str:
@@ -186,12 +189,20 @@ def require_page(path: Path) -> str:
     return page
 
 
-def write_page(path: Path, text: str) -> None:
+def write_page(path: Path, text: str, picture: Path | None = None) -> None:
     """Replace what a page holds between its markers.
+
+    Args:
+        path: the page.
+        text: what it is to hold.
+        picture: an image to show before it.
 
     Raises:
         ConfigError: it cannot be read or written, or lacks the markers.
     """
     page = require_page(path)
     before, after = page[: page.find(BEGIN) + len(BEGIN)], page[page.find(END) :]
+    if picture is not None:
+        link = os.path.relpath(picture, path.parent)
+        text = f"![Test scores: a dot per model, its interval over seeds, the seeds]({link})\n\n{text}"
     write_whole(path, f"{before}\n\n{text}\n\n{after}")

@@ -140,8 +140,6 @@ def test_the_page_shows_the_best_configuration_and_its_score_without_a_click(
             assert box is not None
             centre = [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]
             visible = page.evaluate("([x, y]) => document.elementFromPoint(x, y)?.innerText ?? ''", centre)
-            if folder := os.environ.get("GISEARCH_SCREENSHOTS"):
-                page.screenshot(path=Path(folder) / "ui.png")
             browser.close()
         assert re.findall(r"^t000\d$", text, re.MULTILINE) == ["t0001", "t0002", "t0000"]
         assert "0.73" in text

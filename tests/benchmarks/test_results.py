@@ -243,7 +243,8 @@ def test_the_command_fills_the_page_between_its_markers(
     shown = capsys.readouterr()
     text = page.read_text()
     assert shown.out.strip() in text
-    assert text.startswith(f"# Results\n\n{BEGIN}\n\nSeeds 0 to 1; ")
+    assert text.startswith(f"# Results\n\n{BEGIN}\n\n![Test scores: ")
+    assert "](results.png)\n\nSeeds 0 to 1; " in text
     assert text.endswith(f"\n\n{END}\n\nAfter.\n")
     assert "old" not in text
     assert picture.read_bytes().startswith(b"\x89PNG")

@@ -29,9 +29,9 @@ class InteractionDiffusionConfig(BaseModelConfig):
         beta: how far interactions diffuse: a walk of length k counts beta^k / k!.
         longest_walk: the longest walks that count, in edges; None counts all.
         signed: whether an edge's weight is how far its label lies above or below the training mean; otherwise
-            negative interactions alone are edges, as published: labels of 1, or measured values below it.
+            negative interactions alone are edges, as in the paper: labels of 1, or values below that mean.
         network_weight: how much of its neighbours' place in the interactions a gene takes over; 0 leaves the
-            networks out, as published, and then nothing is known of a gene without training interactions.
+            networks out, as in the paper, and then nothing is known of a gene without training interactions.
         hops: how far that reaches in the networks, in edges.
         networks: names of the networks; None takes all that the data has.
         folds: parts of the training split, each scored from the others to fit the scores' scale.

@@ -147,8 +147,13 @@ class KernelMachine:
         Returns:
             The whole kernel between genes, and what of it depends on no label; float64 [r, m] each.
         """
-        similarity = self._similarity.between(asked, self._genes)
-        return self.kernel.extend(similarity, self._places[asked]), similarity.total
+        places = self._places[asked]
+        whole, given = self.kernel.square[places.clamp_min(0)], self.among.total[places.clamp_min(0)]
+        new = (places < 0).nonzero().squeeze(1)
+        if len(new):
+            similarity = self._similarity.between(asked[new], self._genes)
+            whole[new], given[new] = self.kernel.extend(similarity, places[new]), similarity.total
+        return whole, given
 
     @property
     def places(self) -> Tensor:

@@ -14,6 +14,7 @@ from gisearch.models.kernels.sparse import sparse_rows
 
 # Columns that spread over the network at a time, which bounds the memory.
 _BLOCK = 512
+_TINY = torch.finfo(torch.float64).tiny
 
 
 class NetworkKernel:
@@ -33,25 +34,46 @@ class NetworkKernel:
         root = degree.double().clamp_min(1.0).rsqrt()
         starts = torch.cat([degree.new_zeros(1), degree.cumsum(0)])
         self._step = sparse_rows(starts, column, spread * root[row] * root[column], num_genes)
+        # Norms of columns of M; 0 is one that is not known yet.
+        self._norm = torch.zeros(num_genes, dtype=torch.float64)
 
     def to(self, device: torch.device) -> NetworkKernel:
         """Move to a device."""
-        self._step = self._step.to(device)
+        self._step, self._norm = self._step.to(device), self._norm.to(device)
         return self
 
     def between(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Return the kernel between genes, float64 [r, c], of int64 [r] and [c]."""
-        right = self._walks(columns)
         if rows is columns:
-            return right.T @ right
-        blocks = [self._walks(some).T @ right for some in rows.split(_BLOCK)]
-        return torch.cat(blocks) if blocks else right.new_empty(0, len(columns))
+            walks = self._walks(rows)
+            norm = walks.norm(dim=0).clamp_min(_TINY)
+            self._norm[rows] = norm
+            walks /= norm
+            return walks.T @ walks
+        norm = self._norms_of(columns)
+        blocks = [rows.new_empty(0, len(columns), dtype=torch.float64)]
+        for some in rows.split(_BLOCK):
+            # M is symmetric: rows of M M^T are walks of twice the steps, and no column has to walk.
+            walks = self._walks(some)
+            own = walks.norm(dim=0).clamp_min(_TINY)
+            self._norm[some] = own
+            blocks.append((self._step_on(walks)[columns] / norm.unsqueeze(1) / own).T)
+        return torch.cat(blocks)
+
+    def _norms_of(self, genes: Tensor) -> Tensor:
+        """Return the norms of the genes' columns of M, float64 [genes]; each is computed once."""
+        for some in genes[self._norm[genes] == 0.0].unique().split(_BLOCK):
+            self._norm[some] = self._walks(some).norm(dim=0).clamp_min(_TINY)
+        return self._norm[genes]
 
     def _walks(self, genes: Tensor) -> Tensor:
-        """Return the genes' columns of M, each of norm 1, float64 [N, genes]."""
+        """Return the genes' columns of M, float64 [N, genes]."""
         walks = torch.zeros(self.num_genes, len(genes), dtype=torch.float64, device=genes.device)
         walks[genes, torch.arange(len(genes), device=genes.device)] = 1.0
+        return self._step_on(walks)
+
+    def _step_on(self, walks: Tensor) -> Tensor:
+        """Return M times the walks, float64 [N, genes]."""
         for _ in range(self.steps):
             walks = torch.sparse.mm(self._step, walks).add_(walks, alpha=1.0 - self.spread)
-        norms: Tensor = walks.norm(dim=0)
-        return walks / norms.clamp_min(torch.finfo(walks.dtype).tiny)
+        return walks

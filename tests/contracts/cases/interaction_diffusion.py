@@ -12,5 +12,6 @@ CASE = Case(
     },
     stages={r"walks\..*": "walks", "gene": "genes", "weight": "calibration"},
     needs_gradient=False,
-    reaches={"fitness": 0.5, "strong_negative": 0.8},
+    # What a few numbers beside the walks allow, which say little of single deletions.
+    reaches={"fitness": 0.8, "strong_negative": 0.98},
 )
