@@ -30,8 +30,9 @@ def triple_network(
     if label in genotypes.binary:
         chosen = triples[values == 1.0]
     else:
-        spread = values.std() if len(values) else 0.0
-        chosen = triples[(values != values.mean()) & (np.abs(values - values.mean()) >= threshold * spread)]
+        deviation = np.abs(values - values.sum() / max(len(values), 1))
+        spread = np.sqrt((deviation**2).sum() / max(len(values), 1))
+        chosen = triples[(deviation > 0) & (deviation >= threshold * spread)]
     first = genotypes.offsets[chosen]
     genes = [genotypes.genes[first + i] for i in range(3)]
     pairs = [np.stack([genes[i], genes[j]]) for i, j in ((0, 1), (0, 2), (1, 2))]

@@ -27,6 +27,7 @@ TARGET, BINARY = Target("score", "regression"), Target("sick", "binary")
 EVERYTHING: dict[str, Any] = {
     "negative": True,
     "positive": True,
+    "triples": True,
     "threshold": 0.0,
     "profile.similarity": "both",
     "profile.top_k": 3,
@@ -99,6 +100,40 @@ def dense_profiles(genotypes: Genotypes, rows: npt.NDArray[np.int64], size: int)
     for (a, b), value in zip(evidence.pairs.T, evidence.labels, strict=True):
         matrix[a, b] = matrix[b, a] = value - evidence.labels.mean()
     return matrix
+
+
+def test_triples_that_stand_out_link_their_pairs(
+    cell: CellGraph, genotypes: Genotypes, config: Config
+) -> None:
+    first, second = 52, 53
+    sick = genotypes.labels["sick"]
+    standing_out = [row for row in (first, second) if sick[row] == 1.0]
+    wanted = {(0, 1), (0, 2), (1, 2)} if first in standing_out else set()
+    wanted |= {(3, 4), (3, 5), (4, 5)} if second in standing_out else set()
+    derived = derive(cell, genotypes, np.append(ROWS, second), BINARY, config({"triples": True}))
+    assert pairs_of(derived, "derived_triples") == wanted
+    # A measured one stands out on either side of the mean: of two, both do.
+    derived = derive(
+        cell, genotypes, np.append(ROWS, second), TARGET, config({"triples": True, "threshold": 0.5})
+    )
+    assert len(pairs_of(derived, "derived_triples")) == 6
+
+
+def test_triples_of_no_part_count_where_the_training_part_knows_their_genes(
+    cell: CellGraph, genotypes: Genotypes, config: Config
+) -> None:
+    sick = genotypes.labels["sick"].copy()
+    sick[52:] = 1.0
+    labelled = replace(genotypes, labels={**genotypes.labels, "sick": sick})
+    seen = np.zeros(len(genotypes), dtype=np.int8)
+    for unseen, wanted in ((0, {(0, 1), (0, 2), (1, 2)}), (1, set())):
+        split = Split(ROWS[:45], ROWS[45:46], ROWS[46:47], np.where(np.arange(len(seen)) == 52, unseen, seen))
+        dataset = Dataset(cell, labelled, split, TARGET)
+        dataset = replace(dataset, split=replace(split, val=np.array([49]), test=np.array([53])))
+        options = config({"triples": True, "label": "sick"})
+        for derived in (derive_cells(dataset, options).whole, *derive_cells(dataset, options).folds):
+            # The test part's triple, 3 4 5, is never read.
+            assert pairs_of(derived, "derived_triples") == wanted
 
 
 @pytest.mark.parametrize("smoothing", [None, ["ring"]])
