@@ -29,7 +29,7 @@ from gisearch.data.metabolism import Metabolism
 from gisearch.errors import DataError
 
 # Raise this with every change of the readers' results or of the layout of the file.
-FORMAT = 2
+FORMAT = 3
 _KEPT_FILES = 12
 
 _METABOLISM_ARRAYS = (

@@ -213,7 +213,7 @@ def _counts(values: npt.NDArray[Any]) -> dict[str, int]:
 
 def _names(names: Mapping[str, int]) -> str:
     most = sorted(names.items(), key=lambda item: (-item[1], item[0]))
-    shown = ", ".join(f"{name} (in {count:,} rows)" for name, count in most[:_NAMED])
+    shown = ", ".join(f"{ascii(name)[1:-1]} (in {count:,} rows)" for name, count in most[:_NAMED])
     return shown + (f" and {len(most) - _NAMED:,} more" if len(most) > _NAMED else "")
 
 

@@ -31,6 +31,8 @@ def hint(names: Iterable[str], is_known: Callable[[str], bool]) -> str:
         gene = gene_of_date(name)
         if gene and is_known(gene):
             return f" ({shown(name)} is {gene} as a spreadsheet's date: format such columns as text)"
+        if not name.isascii():
+            return f" ({shown(name)} holds a character that is no plain letter, digit or hyphen)"
         if _STRAIN.fullmatch(name):
             return f" ({shown(name)} looks like a strain: formats such as kuzmin2018 read those)"
         if _ENTREZ.fullmatch(name):

@@ -79,6 +79,13 @@ def test_scores_are_scaled_and_thresholded(tmp_path: Path) -> None:
     assert strict.notes == ("network net: 2 rows left out with a score below 500",)
 
 
+def test_a_score_under_a_name_that_is_not_known_is_said_not_to_be_used(tmp_path: Path) -> None:
+    text = "gene1,gene2,combined_score\nYAL001C,VPS8,900\n"
+    read = read_edge_list(write(tmp_path / "edges.csv", text), "net")
+    assert read.scores is None
+    assert read.notes == ("network net: columns not used: combined_score",)
+
+
 def test_unknown_genes_are_counted_and_their_rows_left_out(tmp_path: Path) -> None:
     text = "gene1\tgene2\nYAL001C\tVPS8\nYAL001C\tQ0010\nq0010\tNEW1\nVPS8\tVPS8\nVPS8\tTFC3\n"
     resolved = read_edge_list(write(tmp_path / "e.tsv", text), "net").resolve(NAMES)

@@ -15,6 +15,7 @@ from gisearch.data.load import load_dataset, load_tables
 from gisearch.data.synthetic import DemoCellConfig
 from gisearch.errors import ConfigError, DataError
 
+UNUSED = "network physical: columns not used: n_complexes"
 GENES = [f"YAL{i:03d}W" for i in range(12)]
 
 
@@ -69,13 +70,14 @@ def test_a_binary_target_is_learned_from_orders_with_both_classes(yeast: Path) -
     used = np.concatenate([data.split.train, data.split.val, data.split.test])
     assert set(data.genotypes.order[used].tolist()) == {2}
     assert data.report.notes == (
+        UNUSED,
         "target strong_negative: genotypes of order 2 only, because all 8 of order 3 belong to one class; "
         "set data.orders to change that",
     )
     both = load(source="yeast", root=str(yeast), orders=[2, 3])
     used = np.concatenate([both.split.train, both.split.val, both.split.test])
     assert len(used) == 55 + 8
-    assert both.report.notes == ()
+    assert both.report.notes == (UNUSED,)
 
 
 def test_single_mutant_fitness_is_a_regression_target(yeast: Path) -> None:
@@ -87,7 +89,7 @@ def test_single_mutant_fitness_is_a_regression_target(yeast: Path) -> None:
 def test_genes_in_no_network_are_counted_and_named(yeast: Path) -> None:
     data = load(source="yeast", root=str(yeast), target="fitness")
     note = "gene in no network: 1 genes of 1 labelled genotypes are in no network (YAL011W)"
-    assert data.report.notes == (note,)
+    assert data.report.notes == (UNUSED, note)
     with pytest.raises(
         DataError, match=re.escape(f"{note}; add a network that holds them or set data.isolated")
     ):

@@ -29,6 +29,9 @@ def test_other_identifiers_are_named() -> None:
     assert "looks like an Entrez number" in hint(["850001"], KNOWN.__contains__)
     assert "looks like a strain" in hint(["YAL001C_dma12"], KNOWN.__contains__)
     assert "looks like a strain" in hint(["YAL015C+YDL227C_tm461"], KNOWN.__contains__)
+    assert hint(["YAL001\u0421"], KNOWN.__contains__) == (
+        " ('YAL001\\u0421' holds a character that is no plain letter, digit or hyphen)"
+    )
     assert hint(["NEW1"], KNOWN.__contains__) == ""
 
 

@@ -80,7 +80,10 @@ def read_edge_list(
     if directed is None:
         directed = source == table.find(*_REGULATOR)
     if score is None:
-        return NamedEdges(name, table.path, vocabulary, pairs, directed=directed)
+        # A score under another name would be missed.
+        unused = [column for column in table.columns if column and column not in (source, target)]
+        notes = (f"network {name}: columns not used: {', '.join(unused)}",) if unused else ()
+        return NamedEdges(name, table.path, vocabulary, pairs, directed=directed, notes=notes)
 
     raw = frame[score].to_numpy(dtype=np.float64)
     outside = ~((raw >= 0) & (raw <= score_scale))
