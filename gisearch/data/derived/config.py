@@ -47,8 +47,8 @@ class DerivedConfig:
     Attributes:
         negative: a network of the pairs whose label is low: 0 of a binary label.
         positive: a network of the pairs whose label is high: 1 of a binary label.
-        triples: a network of the pairs within triple deletions whose label is 1, or far from the mean: of those
-            that train, and of those that no part of the split holds.
+        triples: a network of the pairs within triple deletions whose label is 1, or far from the mean: of
+            those that train, and of those that no part of the split holds.
         threshold: of a measured label, how many standard deviations from the mean are low or high.
         profile: networks of genes with similar profiles.
         profile_features: width of a table of features that hold every gene's profile; 0 makes none.
