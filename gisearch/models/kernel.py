@@ -7,6 +7,7 @@ is a weighted sum over the training genotypes, found by conjugate gradients that
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass as plain_dataclass
 from typing import Any
 
@@ -22,9 +23,8 @@ from gisearch.models.config.kernel import PairwiseKernelConfig
 from gisearch.models.kernels.calibration import calibrated, uncalibrated
 from gisearch.models.kernels.conjugate_gradients import ConjugateGradients
 from gisearch.models.kernels.gene_kernel import GeneSimilarity
-from gisearch.models.kernels.genotype_sets import GenotypeSets
-from gisearch.models.kernels.held_out import predict_folds
-from gisearch.models.kernels.machine import KernelMachine
+from gisearch.models.kernels.held_out import Fold, derived_folds, predict_folds, random_folds
+from gisearch.models.kernels.machine import KernelMachine, machine_on
 from gisearch.models.kernels.state import KernelState, training_places
 from gisearch.models.targets import Targets
 
@@ -129,6 +129,14 @@ class PairwiseKernel(FittedModel):
         slope, offset, _ = self.state.calibration
         return float(targets.loss((slope * fitted + offset).to(targets.main)))
 
+    def describe_training(self, batch: GenotypeBatch, targets: Targets) -> Tensor:
+        """Return the training genotypes' scores that calibrate, float64 [n, 1]; none knows its own label."""
+        self._start(batch, targets)
+        machine = self._prepared()
+        assert machine is not None
+        held = predict_folds(self._folds(machine), self.config)
+        return torch.empty_like(held.scores).index_copy_(0, held.rows, held.scores).unsqueeze(1)
+
     def num_parameters(self) -> dict[str, int]:
         """Return the number of dual coefficients; none is trained by gradients."""
         return {"state": len(self.state), "total": len(self.state)}
@@ -170,27 +178,27 @@ class PairwiseKernel(FittedModel):
         slope, offset = uncalibrated(labels, binary=self.is_binary)
         variance = labels.var().item() / (1.0 + self.config.ridge)
         if self.config.calibration_folds:
-            held = predict_folds(machine, self.config, self.seed)
+            held = predict_folds(self._folds(machine), self.config)
             slope, offset = calibrated(held.scores, held.labels, binary=self.is_binary)
             variance = held.variance if held.variance is not None else variance
         self.state.replace(calibration=torch.tensor([slope, offset, variance], device=labels.device))
+
+    def _folds(self, machine: KernelMachine) -> Iterator[Fold]:
+        if self._fold is None:
+            return random_folds(machine, self.config.calibration_folds, self.seed)
+        siblings = [s for s in self._siblings if isinstance(s, PairwiseKernel)]
+        return derived_folds(self._fold, (self._machine_on(s._similarity) for s in siblings))
 
     def _prepared(self) -> KernelMachine | None:
         """Return the kernels on the state's training part, computed once; None before there is one."""
         if not len(self.state):
             return None
-        device = self.state.place.device
-        if self._machine is None or self._machine.labels.device != device:
-            self._machine = KernelMachine.on(
-                self._similarity.to(device),
-                self.state.gene_places(),
-                self.state.training_genes(),
-                GenotypeSets.of(self.state.genotypes()),
-                self.state.labels.double(),
-                self.config,
-                binary=self.is_binary,
-            )
+        if self._machine is None or self._machine.labels.device != self.state.place.device:
+            self._machine = self._machine_on(self._similarity)
         return self._machine
+
+    def _machine_on(self, similarity: GeneSimilarity) -> KernelMachine:
+        return machine_on(similarity, self.state, self.config, binary=self.is_binary)
 
 
 def _forget(model: PairwiseKernel, _: Any) -> None:

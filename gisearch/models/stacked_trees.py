@@ -19,8 +19,8 @@ from gisearch.models.batch import GenotypeBatch
 from gisearch.models.boosted_trees import BoostedTrees
 from gisearch.models.config.stacked_trees import StackedTreesConfig
 from gisearch.models.kernels.gene_kernel import GeneSimilarity
-from gisearch.models.kernels.genotype_sets import GenotypeSets
-from gisearch.models.kernels.machine import KernelMachine
+from gisearch.models.kernels.held_out import Fold, derived_folds, random_folds, without
+from gisearch.models.kernels.machine import KernelMachine, machine_on
 from gisearch.models.kernels.state import KernelState, training_places
 from gisearch.models.kernels.votes import PairVotes
 from gisearch.models.targets import Targets
@@ -59,10 +59,8 @@ class StackedTrees(BoostedTrees):
             self.state.replace(dual=self._machine(self.similarity).solve())
             self._votes = None
         described: Tensor | None = None
-        for held, machine in self._held_out(len(labels)):
-            rest = torch.ones_like(labels, dtype=torch.bool)
-            rest[held] = False
-            part = machine.part(rest.nonzero().squeeze(1))
+        for held, machine in self._held_out():
+            part = without(machine, held)
             rows = PairVotes(part, part.solve()).of(genes[held])
             described = rows.new_empty(len(labels), rows.shape[1]) if described is None else described
             described[held] = rows
@@ -78,30 +76,14 @@ class StackedTrees(BoostedTrees):
     def _with_networks(self, votes: Tensor, networks: Tensor) -> Tensor:
         return torch.cat([votes, networks], dim=1) if self.stack.network_features else votes
 
-    def _held_out(self, size: int) -> Iterator[tuple[Tensor, KernelMachine]]:
-        """Yield the training genotypes of every fold, and kernels that know their labels where told alone."""
-        if self._fold is not None:
-            for i, sibling in enumerate(self._siblings):
-                assert isinstance(sibling, StackedTrees)
-                yield (self._fold == i).nonzero().squeeze(1), self._machine(sibling.similarity)
-            return
-        order = torch.randperm(size, generator=torch.Generator().manual_seed(self.seed))
-        machine = self._machine(self.similarity)
-        for held in order.to(self.state.place.device).tensor_split(min(self.stack.folds, size)):
-            yield held, machine
+    def _held_out(self) -> Iterator[Fold]:
+        if self._fold is None:
+            return random_folds(self._machine(self.similarity), self.stack.folds, self.seed)
+        siblings = [sibling for sibling in self._siblings if isinstance(sibling, StackedTrees)]
+        return derived_folds(self._fold, (self._machine(sibling.similarity) for sibling in siblings))
 
     def _machine(self, similarity: GeneSimilarity) -> KernelMachine:
-        """Return the kernels of the training part that the state holds."""
-        state = self.state
-        return KernelMachine.on(
-            similarity.to(state.place.device),
-            state.gene_places(),
-            state.training_genes(),
-            GenotypeSets.of(state.genotypes()),
-            state.labels.double(),
-            self.stack.kernel,
-            binary=self.is_binary,
-        )
+        return machine_on(similarity, self.state, self.stack.kernel, binary=self.is_binary)
 
     def _prepared(self) -> PairVotes | None:
         """Return what the whole training part says, counted once; None before there is one."""

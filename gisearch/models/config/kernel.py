@@ -189,11 +189,6 @@ class PairwiseKernelConfig(KernelConfig, BaseModelConfig):
         if self.calibration_folds == 1:
             raise ValueError("calibration_folds is 1; expected 0 for none, or at least 2 parts")
 
-    @property
-    def reads_derived(self) -> bool:
-        """No: it compares the training labels by the data's own networks."""
-        return False
-
     def check(self, cell: CellGraph, target: Target) -> None:
         """Raise DataError where a named network or table is not there, or nothing tells genes apart."""
         self.check_genes(cell, "model")

@@ -15,6 +15,7 @@ from gisearch.models.kernels.anova import AnovaKernel, DualFunction, OrderWeight
 from gisearch.models.kernels.conjugate_gradients import ConjugateGradients
 from gisearch.models.kernels.gene_kernel import GeneKernel, GeneSimilarity, Similarity
 from gisearch.models.kernels.genotype_sets import GenotypeSets
+from gisearch.models.kernels.state import KernelState
 from gisearch.models.kernels.uncertainty import posterior_variance
 
 # Steps after which a solution will do.
@@ -218,3 +219,18 @@ def _means(labels: Tensor, order: Tensor) -> Tensor:
     count = torch.bincount(order, minlength=size)
     total = labels.new_zeros(size).index_add_(0, order, labels)
     return torch.where(count > 0, total / count.clamp_min(1), labels.mean())
+
+
+def machine_on(
+    similarity: GeneSimilarity, state: KernelState, config: KernelConfig, *, binary: bool
+) -> KernelMachine:
+    """Return the kernels on the training part that a model's state holds."""
+    return KernelMachine.on(
+        similarity.to(state.place.device),
+        state.gene_places(),
+        state.training_genes(),
+        GenotypeSets.of(state.genotypes()),
+        state.labels.double(),
+        config,
+        binary=binary,
+    )
