@@ -26,12 +26,18 @@ BENCHMARKS = {
     "diffusion_sampling": "samples of the diffusion head, against one genotype after another (1 min)",
     "data": "building, caching and holding data; the loader's share of a step (1 min)",
     "screening": "scoring very many candidates (2 min)",
+    "kernel": "the kernel model: fitting 12,000 and 400,000 pairs, scoring all pairs of a cell (4 min)",
     "scatter": "GATv2 with and without torch-scatter (1 min)",
     "start": "imports, help and checking a space, against importing PyTorch (1 min)",
     "trial_overhead": "what a trial costs beyond its training, against Ray's own recipes (8 min)",
     "search_scale": "what the search itself costs per trial as trials add up (2 min)",
     "search_quality": "time to a validation score, against random search on Tune and Optuna alone (60 min)",
     "simulated_quality": "the same searches on a simulated clock, without start and machine (1 min)",
+}
+
+# Commands with options of their own, which are asked for by name only.
+COMMANDS = {
+    "results": "every model with its best configuration on test parts; its own --help (hours)",
 }
 
 
@@ -42,6 +48,9 @@ def main(argv: Sequence[str]) -> int:
         ConfigError: there is no such benchmark.
         DataError: a baseline cannot be read or written.
     """
+    if argv and argv[0] in COMMANDS:
+        command: Callable[[Sequence[str]], int] = importlib.import_module(f"benchmarks.{argv[0]}").main
+        return command(argv[1:])
     parser = parser_of("", __doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run; all by default")
     parser.add_argument("--list", action="store_true", help="say what there is")
@@ -53,10 +62,12 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--sweep", action="store_true", help="'start' starts a sweep too (1 min more)")
     arguments = parser.parse_args(list(argv))
     if arguments.list:
-        for name, what in BENCHMARKS.items():
+        for name, what in {**BENCHMARKS, **COMMANDS}.items():
             print(f"{name:18} {what}")
         return 0
     for name in arguments.names:
+        if name in COMMANDS:
+            raise ConfigError(f"{name} has options of its own: give it as the first and only name.")
         if name not in BENCHMARKS:
             raise ConfigError(
                 f"unknown benchmark {name!r}; expected one of {', '.join(BENCHMARKS)}."

@@ -35,12 +35,13 @@ def run_case(
     """Measure the steps of one form of the loss; every form has the same networks and weights."""
     import torch
 
+    from gisearch.data.cell_graph import CellGraph
     from gisearch.data.synthetic import DemoCellConfig
     from gisearch.data.synthetic.config import DemoNetworkConfig
     from gisearch.data.synthetic.networks import build_networks
-    from gisearch.data.synthetic.structure import build_structure
+    from gisearch.data.synthetic.structure import build_structure, gene_names
     from gisearch.models.dango import DangoPreTrain
-    from gisearch.models.layers.config import ReconstructionConfig
+    from gisearch.models.layers.config import GeneInputsConfig, ReconstructionConfig
     from gisearch.models.layers.stages import StageMonitor
     from gisearch.training.allocator import freed_memory_kept
 
@@ -51,7 +52,7 @@ def run_case(
         for name, degree in mean_degrees.items()
     }
     # About 44 genes per module, as in the demo cell's size yeast_large.
-    cell = DemoCellConfig(
+    config = DemoCellConfig(
         num_genes=num_genes,
         num_modules=max(2, num_genes // 44),
         num_complexes=0,
@@ -61,10 +62,12 @@ def run_case(
         num_double=1,
         num_triple=0,
     )
-    networks = list(build_networks(cell, build_structure(cell)).values())
+    networks = list(build_networks(config, build_structure(config)).values())
+    cell = CellGraph(gene_names(config), {network.name: network for network in networks})
     lambdas = ReconstructionConfig().check(list(mean_degrees))
     torch.manual_seed(0)
-    model, monitor = DangoPreTrain(networks, num_genes, width, lambdas).to(device), StageMonitor()
+    model = DangoPreTrain(networks, cell, width, lambdas, GeneInputsConfig()).to(device)
+    monitor = StageMonitor()
     adjacency = []
     if form == "dense":
         for network in networks:

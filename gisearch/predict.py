@@ -28,12 +28,15 @@ def parser() -> argparse.ArgumentParser:
         prog="gisearch predict",
         description="Score genotypes with a trained model, or screen all pairs or triples of genes.",
         epilog="The table has the columns gene1, gene2 and gene3: systematic or standard names, empty for "
-        "fewer deletions. The output has the input's columns and `score` (for a binary target the "
-        "probability of the positive class), and `std` where the model has one. A list of genes has a "
-        "systematic or standard name per line; # begins a comment.",
+        "fewer deletions; it may be compressed. The output has the input's columns and `score` "
+        "(for a binary target the probability of the positive class), and `std` where the model has one. "
+        "A list of genes has a systematic or standard name per line (# begins a comment), or is a table with "
+        "a column gene. An output FILE that ends in .gz, .xz, .bz2 or .zip is compressed.",
     )
-    result.add_argument("run", help="a sweep (its best trial), SWEEP/TRIAL, a training run, or a folder")
-    result.add_argument("genotypes", nargs="?", help="a CSV or TSV table, possibly gzipped")
+    result.add_argument(
+        "run", help="a sweep (its best trial), SWEEP/TRIAL, SWEEP@ensemble, a training run, or a folder"
+    )
+    result.add_argument("genotypes", nargs="?", help="a delimited table, possibly compressed")
     result.add_argument(
         "-o", "--output", metavar="FILE", help="where the scores go (default: standard output)"
     )
@@ -103,13 +106,18 @@ def _score(arguments: argparse.Namespace) -> int:
     from gisearch.data.queries import read_queries, write_scores
     from gisearch.models.batch import GenotypeBatch
     from gisearch.search.runs import find_model
-    from gisearch.training.config import CONFIG_FILE, load_config
-    from gisearch.training.experiment import load_trained
+    from gisearch.training.ensemble import load_model, load_model_config
 
     folder = find_model(arguments.run, arguments.results_dir)
-    dataset = load_dataset(load_config(folder / CONFIG_FILE).data)
+    dataset = load_dataset(load_model_config(folder).data)
     queries = read_queries(local_path(arguments.genotypes), dataset.cell.names)
-    trained = load_trained(folder, dataset)
+    if queries.unused:
+        unused = ", ".join(map(repr, queries.unused))
+        print(
+            f"deleted genes read from {', '.join(map(repr, queries.gene_columns))}; not used: {unused}",
+            file=sys.stderr,
+        )
+    trained = load_model(folder, dataset)
     scores, std = trained.predict(GenotypeBatch.from_table(queries.table))
     spread = None if std is None else std.numpy()
     write_scores(
@@ -124,13 +132,12 @@ def _screen(arguments: argparse.Namespace) -> int:
     from gisearch.data.load import load_dataset
     from gisearch.data.queries import delimiter_of, open_scores
     from gisearch.search.runs import find_model
-    from gisearch.training.config import CONFIG_FILE, load_config
-    from gisearch.training.experiment import load_trained
+    from gisearch.training.ensemble import load_model, load_model_config
     from gisearch.training.screening import Screen
     from gisearch.training.screening_table import write_screened
 
     folder = find_model(arguments.run, arguments.results_dir)
-    dataset = load_dataset(load_config(folder / CONFIG_FILE).data)
+    dataset = load_dataset(load_model_config(folder).data)
     candidates = _candidates(arguments, dataset)
     if not arguments.include_measured:
         candidates.omit(dataset.genotypes)
@@ -138,7 +145,7 @@ def _screen(arguments: argparse.Namespace) -> int:
         raise ConfigError(
             f"all {candidates.total:,} candidates have been measured; --include-measured scores them too."
         )
-    screen = Screen(load_trained(folder, dataset), candidates, arguments.top or DEFAULT_TOP)
+    screen = Screen(load_model(folder, dataset), candidates, arguments.top or DEFAULT_TOP)
     path = None if arguments.output is None else Path(arguments.output)
     with open_scores(path) as file:
         found = _find(screen, arguments.workers)

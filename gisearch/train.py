@@ -59,6 +59,8 @@ def main(argv: Sequence[str]) -> int:
     from gisearch.training.objective import Objective
 
     dataset = load_dataset(config.data)
+    for line in dataset.report.warnings():
+        print(line)
     objective = Objective.resolve(config.objective, dataset.target)
     parameters = build_model(config, dataset).num_parameters()
     folder = folder or new_run(whole.results.dir, whole.name)

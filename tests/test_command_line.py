@@ -114,7 +114,9 @@ def _without_encoding(call: ast.Call) -> bool:
     named = {keyword.arg for keyword in call.keywords}
     if name not in ("read_text", "write_text", "open"):
         return name in ("run", "Popen") and "text" in named and "encoding" not in named
-    modes = [value.value for value in call.args if isinstance(value, ast.Constant)]
+    # The mode comes first where a path is opened; a member of an archive is bytes.
+    given = call.args[:1] if name == "open" else call.args
+    modes = [value.value for value in given if isinstance(value, ast.Constant)]
     is_text = name.endswith("_text") or any(mode in ("r", "w", "x", "a") for mode in modes)
     # read_text("utf-8") names it by its place.
     return is_text and "utf-8" not in modes and "encoding" not in named

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 from itertools import combinations
 from pathlib import Path
 
@@ -60,6 +61,29 @@ def test_standard_output(trained: Path, table: Path, capsys: pytest.CaptureFixtu
     assert captured.err == ""
 
 
+def test_one_column_of_genes_never_passes_for_a_pair(
+    trained: Path, tmp_path: Path, tiny_dataset: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """gene_2 and partner were skipped: the score of a single deletion was given for a pair."""
+    names, path = tiny_dataset.cell.names, tmp_path / "g.csv"
+    found = []
+    for header in ("gene1,gene2", "gene1,gene_2", "Gene 1,partner"):
+        path.write_text(f"{header}\n{names.label(3)},{names.label(5)}\n")
+        assert run(predict.main, [str(trained / "first"), str(path), "-o", str(tmp_path / "s.csv.gz")]) == 0
+        with gzip.open(tmp_path / "s.csv.gz", "rt", newline="") as file:
+            found += [row["score"] for row in csv.DictReader(file)]
+    assert len(set(found)) == 1
+    capsys.readouterr()
+    path.write_text(f"gene1,second\n{names.label(3)},{names.label(5)}\n")
+    assert run(predict.main, [str(trained / "first"), str(path)]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == "deleted genes read from 'gene1'; not used: 'second'\n"
+    assert found[0] not in captured.out
+    path.write_text(f"gene1,gene1\n{names.label(3)},{names.label(5)}\n")
+    assert run(predict.main, [str(trained / "first"), str(path)]) == 2
+    assert "two columns are called 'gene1' and 'gene1'; rename or remove one." in capsys.readouterr().err
+
+
 def test_bad_input(trained: Path, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, where = tmp_path / "scores.csv", ["--results-dir", str(trained)]
 
@@ -69,7 +93,9 @@ def test_bad_input(trained: Path, table: Path, tmp_path: Path, capsys: pytest.Ca
         return capsys.readouterr().err
 
     assert failing("frist", str(table)).endswith("(it has: first). Did you mean 'first'?\n")
-    assert failing("first", "none.csv") == "error: no genotype table at none.csv.\n"
+    assert failing("first", "none.csv") == (
+        "error: none.csv: no such file; expected a genotype table with a column gene1.\n"
+    )
     table.write_text("gene1\nnonsense\n")
     assert failing("first", str(table)).startswith(f"error: {table}, line 2: unknown gene 'nonsense'.")
     (trained / "swept" / "trials" / "t0001").mkdir(parents=True)

@@ -63,7 +63,7 @@ def test_text_and_figures(sweep: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "4 trials: 4 finished." in out
     assert "Best: t0003 with val/auroc = 0.8000\n" in out
     assert "t0001" not in out.partition("4 trials")[0]
-    assert "ui --backend-store-uri sqlite:///mlflow.db" in out
+    assert "Browse: python -m gisearch.ui study\n" in out
     assert "Which choices mattered" in out
     figures, _, page = out.partition("Figures:\n")[2].partition("\n\nReport written: ")
     drawn = [Path(line.strip()) for line in figures.splitlines()]

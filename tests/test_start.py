@@ -25,7 +25,7 @@ def test_the_package_imports_nothing_heavy(tmp_path: Path) -> None:
     assert imported("import gisearch, gisearch.__main__, gisearch.sweep", tmp_path) == set()
 
 
-@pytest.mark.parametrize("space", ["dango_gi", "all_models"])
+@pytest.mark.parametrize("space", ["dango_gi", "all_models", "strongest"])
 def test_a_space_is_checked_without_pytorch(space: str, tmp_path: Path) -> None:
     code = f"from gisearch.sweep import main\nmain([{space!r}, '--dry-run'])"
     assert imported(code, tmp_path) == set()

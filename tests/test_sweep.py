@@ -97,7 +97,7 @@ class TestShippedSpace:
         )
         assert "Saved: results/trial_run/best/config.yaml" in out
         assert "Report: python -m gisearch.report trial_run" in out
-        assert re.search(r"Browse: \S*mlflow ui --backend-store-uri sqlite:///mlflow.db\n", out)
+        assert "Browse: python -m gisearch.ui trial_run\n" in out
         names = {p.name for p in (folder / "results" / "trial_run").iterdir()}
         expected = {
             "best",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,22 @@ def test_overrides_of_a_file_are_checked(tmp_path: Path, capsys: pytest.CaptureF
     (tmp_path / "c.yaml").write_text("model: {name: dango_gi}\n")
     assert run(train.main, ["--config", "c.yaml"]) == 2
     assert capsys.readouterr().err == "error: c.yaml: data: a value is required.\n"
+
+
+def test_what_was_left_out_is_said_at_the_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    genes = [f"YAL{i:03d}W" for i in range(20)]
+    (tmp_path / "genes.tsv").write_text("\n".join(["systematic_name", *genes]) + "\n")
+    (tmp_path / "net.csv").write_text(f"gene1,gene2\n{genes[0]},{genes[1]}\n{genes[0]},OLD1\n")
+    rows = [f"{a},{b},{i / 100},x" for i, (a, b) in enumerate(combinations([*genes, "OLD2"], 2))]
+    (tmp_path / "screen.csv").write_text("\n".join(["gene1,gene2,gene_interaction,plate", *rows]) + "\n")
+    files = [
+        "+data.networks.net.path=net.csv",
+        "+data.genotypes.screen.path=screen.csv",
+        "data.genes=genes.tsv",
+    ]
+    assert run(train.main, ["model=additive", "data=tables", *files, "trainer.max_epochs=1"]) == 0
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "left out for unknown genes such as 'OLD1', 'OLD2': 1 of 2 rows of network net (50.0 %); "
+        "20 of 210 rows of screen.csv (9.5 %)",
+        "note: screen.csv: columns not used: plate",
+    ]

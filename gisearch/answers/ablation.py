@@ -32,14 +32,16 @@ class Centre:
     Attributes:
         row: its trial.
         params: its values, with the choice's own.
+        note: why it is not the best trial, where nobody asked for another one.
     """
 
     row: TrialRow
     params: Assignment
+    note: str | None = None
 
 
 def find_centre(source: Source, choice: str, trial: str | None) -> Centre:
-    """Return the best configuration, or a named trial's.
+    """Return the best configuration, of those that have a searched choice; or a named trial's.
 
     Raises:
         ConfigError: there is no such trial or choice, or the configuration does not have it.
@@ -47,13 +49,13 @@ def find_centre(source: Source, choice: str, trial: str | None) -> Centre:
     rows = {row.trial_id: row for row in source.results.rows if row.value is not None}
     if trial is not None and trial not in rows:
         raise ConfigError(f"--of: the sweep has no trained trial {trial!r}.{nearest_name(trial, rows)}")
-    row = source.trained()[0] if trial is None else rows[trial]
+    row, note = _best_with(source, choice) if trial is None else (rows[trial], None)
     params, config = source.params_of(row), flatten(source.results.config_of(row))
     for section in HELD_EQUAL:
         if f"{choice}.".startswith(f"{section}."):
             raise ConfigError(
                 f"--choice: {choice} is equal for all trials, so that they can be compared; expected a key "
-                "of model, optimizer or trainer."
+                "of model, optimizer, trainer or derived."
             )
     if choice not in params:
         # One that the command line fixed has left the space.
@@ -67,7 +69,25 @@ def find_centre(source: Source, choice: str, trial: str | None) -> Centre:
                 hint = f" It is a section; expected one of {', '.join(inside[:6])}."
             raise ConfigError(f"--choice: unknown path {choice!r}.{hint}")
         params[choice] = config[choice]
-    return Centre(row, params)
+    return Centre(row, params, note)
+
+
+def _best_with(source: Source, choice: str) -> tuple[TrialRow, str | None]:
+    """Return the best trial, or where it lacks a choice that others have the best of these, and why."""
+    trained = source.trained()
+    best = trained[0]
+    if choice in best.params:
+        return best, None
+    # Those that were stopped early come last: their scores are not those of their ends.
+    measured = [*trained, *(row for row in source.results.rows if row.value is not None)]
+    having = next((row for row in measured if choice in row.params), None)
+    if having is None:
+        return best, None
+    metric = source.results.metric
+    return having, (
+        f"the best trial, {best.trial_id} ({metric} {best.value:.4f}), has no {choice}; this is about "
+        f"{having.trial_id} ({having.value:.4f}), the best that has it"
+    )
 
 
 def propose_ablation(
@@ -108,7 +128,7 @@ def propose_ablation(
     if choice not in whole:
         raise ConfigError(_absent(source, centre.row, choice))
     candidates = [_candidate(source, whole, own, None)]
-    notes = []
+    notes = [] if centre.note is None else [centre.note]
     for value in others:
         assignment, borrowed = change(plan, whole, choice, value, source.trained())
         problem = misfit(plan, dataset, assignment)
@@ -122,7 +142,7 @@ def propose_ablation(
         else:
             notes.append(f"{choice} = {json.dumps(value)} is left out: {problem}")
     if len(candidates) == 1:
-        raise ConfigError(f"--choice: no other value of {choice} fits {centre.row.trial_id}: {notes[0]}")
+        raise ConfigError(f"--choice: no other value of {choice} fits {centre.row.trial_id}: {notes[-1]}")
     return Record(
         choice=choice,
         asked=asked,

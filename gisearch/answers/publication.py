@@ -6,9 +6,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from gisearch.answers.ensemble.findings import ensemble_path
 from gisearch.answers.findings import ANSWERS_FOLDER
 from gisearch.answers.report.page import REPORT, write_report
-from gisearch.search.folders import read_runs
+from gisearch.search.folders import ENSEMBLE_FOLDER, read_runs
 from gisearch.search.results import SweepResults
 from gisearch.tracking.attach import attach
 
@@ -36,6 +37,9 @@ def publish(results: SweepResults, console: Console, path: Path | None = None) -
     if run is not None and results.tracking.enabled:
         findings = sorted((results.folder / ANSWERS_FOLDER).glob("*.json"))
         artifacts = {REPORT: page, **{f"{ANSWERS_FOLDER}/{one.name}": one for one in findings}}
+        ensemble = ensemble_path(results.folder)
+        if ensemble.is_file():
+            artifacts[f"{ENSEMBLE_FOLDER}/{ensemble.name}"] = ensemble
         if problem := attach(results.tracking, run, artifacts):
             console.print(problem, style="yellow", highlight=False, soft_wrap=True)
     return page

@@ -21,6 +21,7 @@ from gisearch.search.plan import SweepPlan, plan_sweep
 from gisearch.search.results import SweepResults, TrialRow, load_results
 from gisearch.search.space import Assignment, canonical
 from gisearch.search.space_file import SEED, SpaceFile
+from gisearch.training.cells import check_fit
 from gisearch.yaml_text import dump
 
 _SECTIONS = ("search.", "tracking.")
@@ -31,7 +32,8 @@ _FIXED: Mapping[str, str] = {
     "search.sampler": "random",
     "search.exhaustive": "false",
     "search.duplicates": "reuse",
-    "search.keep_checkpoints": "",
+    "search.keep_top": "",
+    "search.keep_checkpoints": "null",
 }
 # Limits of the search; a comparison has none, or those that it is given.
 _LIFTED = ("search.hours", "search.gpu_hours", "search.trial_minutes")
@@ -140,7 +142,7 @@ class Source:
             **_FIXED,
             "name": name,
             "search.trials": str(len(trials)),
-            "search.keep_checkpoints": str(len(trials)),
+            "search.keep_top": str(len(trials)),
             "objective.cost": "none",
             "tracking.register": "false",
             "results.dir": hydra_value(str(self.results_dir)),
@@ -223,7 +225,7 @@ class Source:
 def misfit(plan: SweepPlan, dataset: Dataset, assignment: Assignment) -> str | None:
     """Return why a configuration cannot be trained, or None."""
     try:
-        plan.configure(assignment).model.check(dataset.cell, dataset.target)
+        check_fit(plan.configure(assignment), dataset)
     except (ConfigError, DataError) as error:
         return str(error)
     return None

@@ -40,7 +40,12 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("-o", "--output", metavar="FILE.npz", help="write the cell here as well")
 
     inspect = commands.add_parser("inspect", help="summarise the data and its split")
-    inspect.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=_OVERRIDES)
+    inspect.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help=f"{_OVERRIDES}; and what its training part tells, such as derived.positive=true",
+    )
     inspect.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     return parser
 
@@ -93,10 +98,17 @@ def _build(arguments: argparse.Namespace) -> None:
 
 
 def _inspect(arguments: argparse.Namespace) -> None:
+    from gisearch.data.config import compose_derived
+    from gisearch.data.derived.derive import derive
     from gisearch.data.inspect import show, summarise
     from gisearch.data.load import load_dataset
 
-    summary = summarise(load_dataset(_config(arguments.overrides)))
+    config, derived = compose_derived(arguments.overrides)
+    dataset = load_dataset(config)
+    cell = dataset.cell
+    if not derived.is_off:
+        cell = derive(cell, dataset.genotypes, dataset.split.train, dataset.target, derived)
+    summary = summarise(dataset, cell)
     if arguments.json:
         print(json.dumps(summary, indent=2))
     else:

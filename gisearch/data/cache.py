@@ -11,6 +11,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gisearch.data.cell_graph import CellGraph, Network
-from gisearch.data.dataset import LoadReport
+from gisearch.data.dataset import LeftOut, LoadReport
+from gisearch.data.gene_features import GeneFeatures
 from gisearch.data.gene_names import GeneNames
 from gisearch.data.genotypes import Genotypes
 from gisearch.data.metabolism import Metabolism
@@ -26,7 +28,7 @@ from gisearch.errors import DataError
 from gisearch.files import whole_file
 
 # Raise this with every change of the readers' results or of the layout of the file.
-FORMAT = 1
+FORMAT = 3
 _KEPT_FILES = 12
 
 _METABOLISM_ARRAYS = (
@@ -102,12 +104,14 @@ def save_cell(path: Path, cell: CellGraph, genotypes: Genotypes, report: LoadRep
         "standard": cell.names.standard,
         "aliases": dict(cell.names.aliases),
         "networks": [[n.name, n.directed, n.scores is not None] for n in cell.networks.values()],
+        "features": list(cell.features),
         "labels": list(genotypes.labels),
         "binary": sorted(genotypes.binary),
         "report": {
             "sources": report.sources,
             "unresolved": {source: dict(names) for source, names in report.unresolved.items()},
             "notes": report.notes,
+            "left_out": [asdict(part) for part in report.left_out],
         },
     }
     arrays: dict[str, npt.NDArray[Any]] = {"genes": genotypes.genes, "offsets": genotypes.offsets}
@@ -115,6 +119,8 @@ def save_cell(path: Path, cell: CellGraph, genotypes: Genotypes, report: LoadRep
         arrays[f"network{i}"] = network.edges
         if network.scores is not None:
             arrays[f"scores{i}"] = network.scores
+    for i, table in enumerate(cell.features.values()):
+        arrays |= {f"features{i}": table.values, f"known{i}": table.known}
     for i, values in enumerate(genotypes.labels.values()):
         arrays[f"label{i}"] = values
     if cell.metabolism is not None:
@@ -165,7 +171,12 @@ def _cell(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> 
             metabolites=tuple(header["metabolites"]),
             **{name: arrays[f"metabolism_{name}"] for name in _METABOLISM_ARRAYS},
         )
-    return CellGraph(names, networks, metabolism)
+    # Files from before there were gene features have none.
+    features = {
+        name: GeneFeatures(name, arrays[f"features{i}"], arrays[f"known{i}"])
+        for i, name in enumerate(header.get("features", ()))
+    }
+    return CellGraph(names, networks, metabolism, features)
 
 
 def _genotypes(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Genotypes:
@@ -179,5 +190,8 @@ def _genotypes(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
 
 def _report(report: Mapping[str, Any]) -> LoadReport:
     return LoadReport(
-        sources=tuple(report["sources"]), unresolved=report["unresolved"], notes=tuple(report["notes"])
+        sources=tuple(report["sources"]),
+        unresolved=report["unresolved"],
+        notes=tuple(report["notes"]),
+        left_out=tuple(LeftOut(**{**part, "names": tuple(part["names"])}) for part in report["left_out"]),
     )

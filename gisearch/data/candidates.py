@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from gisearch.data.gene_names import GeneNames
 from gisearch.data.genotypes import Genotypes
+from gisearch.data.sources.gene_list import listed_genes
 from gisearch.errors import DataError
 
 Integers = npt.NDArray[np.int64]
@@ -130,23 +131,16 @@ class Candidates:
 def read_genes(path: Path, names: GeneNames) -> Integers:
     """Read genes from a file: a systematic or standard name per line; ``#`` begins a comment.
 
+    A table with a column ``gene`` (or ``gene1``, ``systematic_name``) will do as well.
+
     Returns:
         Distinct gene indices in the file's order, int64.
 
     Raises:
         DataError: the file cannot be read, has no gene, or a gene is unknown or repeated.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise DataError(f"no list of genes at {path}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read the list of genes {path}: {error}.") from None
     seen: dict[int, int] = {}
-    for number, line in enumerate(lines, start=1):
-        name = line.partition("#")[0].strip()
-        if not name:
-            continue
+    for number, name in listed_genes(path):
         try:
             gene = names.index_of(name)
         except DataError as error:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
+from gisearch.data.derived.names import switch_hint
+from gisearch.data.gene_features import GeneFeatures
 from gisearch.data.gene_names import GeneNames
 from gisearch.data.metabolism import Metabolism
 from gisearch.errors import DataError, nearest_name
@@ -92,17 +94,19 @@ class Network:
 
 @dataclass(frozen=True)
 class CellGraph:
-    """Genes, any number of named networks, and optionally metabolism.
+    """Genes, any number of named networks and feature tables, and optionally metabolism.
 
     Attributes:
         names: the genes; position = index.
         networks: the networks by name, in the order they were given.
         metabolism: reactions, metabolites, gene rules and stoichiometry, or None.
+        features: tables of numbers per gene by name, in the order they were given.
     """
 
     names: GeneNames
     networks: Mapping[str, Network] = field(default_factory=dict)
     metabolism: Metabolism | None = None
+    features: Mapping[str, GeneFeatures] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for key, network in self.networks.items():
@@ -110,10 +114,19 @@ class CellGraph:
                 raise DataError(f"network {network.name!r} is stored under the name {key!r}.")
             if network.num_edges and network.edges.max() >= self.num_genes:
                 raise DataError(f"network {key!r} refers to genes that the cell graph does not have.")
+        for key, table in self.features.items():
+            if key != table.name:
+                raise DataError(f"gene features {table.name!r} are stored under the name {key!r}.")
+            if table.num_genes != self.num_genes:
+                raise DataError(
+                    f"gene features {key!r} have {table.num_genes:,} rows; "
+                    f"expected one for each of {self.num_genes:,} genes."
+                )
         object.__setattr__(self, "networks", MappingProxyType(dict(self.networks)))
+        object.__setattr__(self, "features", MappingProxyType(dict(self.features)))
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (type(self), (self.names, dict(self.networks), self.metabolism))
+        return (type(self), (self.names, dict(self.networks), self.metabolism, dict(self.features)))
 
     @property
     def num_genes(self) -> int:
@@ -133,7 +146,7 @@ class CellGraph:
             if name not in self.networks:
                 raise DataError(
                     f"the data has no network {name!r} (it has: {', '.join(self.networks) or 'none'})."
-                    f"{nearest_name(name, self.networks)}"
+                    f"{switch_hint(name) or nearest_name(name, self.networks)}"
                 )
             chosen.append(self.networks[name])
         return tuple(chosen)
@@ -148,6 +161,38 @@ class CellGraph:
         if not chosen:
             raise DataError("the data has no gene network, which this model needs; expected at least one.")
         return chosen
+
+    def select_features(self, tables: Iterable[str] | None) -> tuple[GeneFeatures, ...]:
+        """Return the named tables of gene features (all for None), in the order asked for.
+
+        Raises:
+            DataError: a table is not in this cell graph; the message gives the nearest name.
+        """
+        chosen = []
+        for name in self.features if tables is None else tables:
+            if name not in self.features:
+                raise DataError(
+                    f"the data has no gene features {name!r} (it has: {', '.join(self.features) or 'none'})."
+                    f"{switch_hint(name) or nearest_name(name, self.features)}"
+                )
+            chosen.append(self.features[name])
+        return tuple(chosen)
+
+    def with_networks(self, *networks: Network) -> CellGraph:
+        """Return this cell graph with further networks; one of the same name is replaced in its place.
+
+        Raises:
+            DataError: a network refers to genes that the cell graph does not have.
+        """
+        return replace(self, networks={**self.networks, **{network.name: network for network in networks}})
+
+    def with_features(self, *tables: GeneFeatures) -> CellGraph:
+        """Return this cell graph with further gene features; those of the same name are replaced.
+
+        Raises:
+            DataError: a table has not one row for each gene.
+        """
+        return replace(self, features={**self.features, **{table.name: table for table in tables}})
 
     def isolated_genes(self) -> npt.NDArray[np.int64]:
         """Return the indices of genes that no network touches, int64 [n]."""
@@ -167,4 +212,6 @@ class CellGraph:
                 hasher.update(network.scores.tobytes())
         if self.metabolism is not None:
             hasher.update(self.metabolism.digest().encode())
+        for table in self.features.values():
+            hasher.update(table.digest().encode())
         return hasher.hexdigest()

@@ -12,12 +12,24 @@ from pydantic.dataclasses import dataclass
 
 from gisearch.composition import compose, defaults_of, text_kept
 from gisearch.config import STRICT, build
+from gisearch.data.builtin_features import BuiltinFeature
+from gisearch.data.derived.config import DerivedConfig
 from gisearch.data.splits import SplitConfig
 from gisearch.data.synthetic import DemoCellConfig
 from gisearch.files import LocalPath
 
 NetworkFormat: TypeAlias = Literal["edge_list", "string", "biogrid", "regulation"]
-GenotypeFormat: TypeAlias = Literal["genotype_table", "kuzmin2018", "kuzmin2020"]
+GenotypeFormat: TypeAlias = Literal[
+    "genotype_table",
+    "costanzo2016",
+    "costanzo2016_strains",
+    "costanzo2010",
+    "baryshnikova2010",
+    "emap",
+    "kuzmin2018",
+    "kuzmin2020",
+]
+FeatureFormat: TypeAlias = Literal["table", "npz", "parquet"]
 
 YEAST_FILES = "genes.tsv, a genotype table such as kuzmin2018_significant.tsv.gz, and at least one network"
 
@@ -83,8 +95,10 @@ class GenotypeFile:
             default.
         labels: label name to column of a genotype table; ``fitness`` and ``gene_interaction`` by default.
         binary: columns of a genotype table that are labels of 0 or 1; by default all that hold nothing else.
-        duplicates: a genotype that is measured twice with different values is an error, or is averaged; by
-            default averaged for the Kuzmin tables, where alleles differ, and an error otherwise.
+        header: whether a genotype table has a header; without one the columns are ``"1"``, ``"2"``, ...
+        duplicates: a genotype that is measured twice with different values is an error, or is averaged,
+            over all files that say so; by default averaged for Costanzo's and Kuzmin's tables, where alleles
+            differ, and an error otherwise.
     """
 
     path: LocalPath
@@ -92,15 +106,42 @@ class GenotypeFile:
     columns: Annotated[list[str], Field(min_length=1, max_length=3)] | None = None
     labels: dict[str, str] | None = None
     binary: list[str] | None = None
+    header: bool | None = None
     duplicates: Literal["error", "mean"] | None = None
 
     @model_validator(mode="after")
     def _only_options_of_the_format(self) -> GenotypeFile:
         if self.format != "genotype_table":
-            for option in ("columns", "labels", "binary"):
+            for option in ("columns", "labels", "binary", "header"):
                 if getattr(self, option) is not None:
                     raise ValueError(f"{option} means nothing for the format {self.format}; leave it out.")
+        if self.header is False and (self.columns is None or not (self.labels or self.binary)):
+            raise ValueError(
+                "header: false numbers the columns '1', '2', ...; name those of the genes and of a label, as "
+                "in columns: ['1', '2'] and labels: {fitness: '3'}."
+            )
         return self
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FeatureFile:
+    """One file with numbers about genes, one row a gene.
+
+    Attributes:
+        path: the file; text may be plain, gzip, or a zip of one file.
+        format: a text table, NPZ, or Parquet; by default told by the file's name.
+        gene_column: the column (of NPZ: the array) of gene names; by default ``gene``, ``systematic_name``
+            and the like, or the first column.
+        columns: the columns (of NPZ: the arrays) of numbers; by default all that hold numbers (of NPZ:
+            ``values``).
+        standardise: whether every column is given mean 0 and standard deviation 1 over the genes with a row.
+    """
+
+    path: LocalPath
+    format: FeatureFormat | None = None
+    gene_column: str | None = None
+    columns: Annotated[list[str], Field(min_length=1)] | None = None
+    standardise: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -113,12 +154,26 @@ class CommonData:
             for a binary target every order that holds both classes.
         split: how genotypes are divided.
         seed: the seed of the split.
+        features: files of gene features by name (docs/features.md).
+        builtin_features: gene features that are derived from the rest of the data.
+        laplacian_vectors: how many eigenvectors ``laplacian`` holds.
     """
 
     target: str = "gene_interaction"
     orders: Annotated[list[Annotated[int, Field(ge=1, le=3)]], Field(min_length=1)] | None = None
     split: SplitConfig = Field(default_factory=SplitConfig)
     seed: int = Field(default=0, ge=0)
+    features: dict[str, FeatureFile] = Field(default_factory=dict)
+    builtin_features: list[BuiltinFeature] = Field(default_factory=list)
+    laplacian_vectors: int = Field(default=16, ge=1, le=512)
+
+    @model_validator(mode="after")
+    def _every_feature_once(self) -> CommonData:
+        names = [*self.features, *self.builtin_features]
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise ValueError(f"two tables of gene features are called {repeated!r}; rename or remove one.")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -154,6 +209,8 @@ class YeastData(CommonData):
             negative triple deletions (see ``orders``).
         split: how genotypes are divided; a tenth each validates and tests by default.
         isolated_genes: what to do where a labelled genotype deletes a gene that no network holds.
+        max_unknown: the largest share of a file's rows (0 to 1) that may be left out because their genes are
+            unknown; 1 allows a network of which nothing is left.
     """
 
     source: Literal["yeast"] = "yeast"
@@ -164,6 +221,7 @@ class YeastData(CommonData):
     # With a handful of genotypes per gene, every training genotype counts.
     split: SplitConfig = Field(default_factory=lambda: SplitConfig(val=0.1, test=0.1))
     isolated_genes: Literal["keep", "error"] = "keep"
+    max_unknown: float = Field(default=0.5, ge=0.0, le=1.0)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -177,6 +235,8 @@ class TablesData(CommonData):
         genotypes: the genotypes' files by name.
         metabolism: a metabolic model in YAML, SBML or JSON.
         isolated_genes: what to do where a labelled genotype deletes a gene that no network holds.
+        max_unknown: the largest share of a file's rows (0 to 1) that may be left out because their genes are
+            unknown; 1 allows a network of which nothing is left.
     """
 
     source: Literal["tables"] = "tables"
@@ -185,6 +245,7 @@ class TablesData(CommonData):
     genotypes: dict[str, GenotypeFile] = Field(default_factory=dict)
     metabolism: LocalPath | None = None
     isolated_genes: Literal["keep", "error"] = "keep"
+    max_unknown: float = Field(default=0.5, ge=0.0, le=1.0)
 
 
 def started_in(config: DataConfig, folder: Path) -> DataConfig:
@@ -199,17 +260,19 @@ def started_in(config: DataConfig, folder: Path) -> DataConfig:
         there = folder / path
         return str(there) if path and not Path(path).exists() and there.exists() else path
 
+    features = {name: replace(file, path=found(file.path)) for name, file in config.features.items()}
     if isinstance(config, YeastData):
-        return replace(config, root=found(config.root))
+        return replace(config, root=found(config.root), features=features)
     if isinstance(config, TablesData):
         return replace(
             config,
+            features=features,
             genes=config.genes and found(config.genes),
             networks={n: replace(file, path=found(file.path)) for n, file in config.networks.items()},
             genotypes={n: replace(file, path=found(file.path)) for n, file in config.genotypes.items()},
             metabolism=config.metabolism and found(config.metabolism),
         )
-    return config
+    return replace(config, features=features)
 
 
 DataConfig: TypeAlias = Annotated[DemoData | YeastData | TablesData, Field(discriminator="source")]
@@ -228,9 +291,21 @@ def compose_data(overrides: Sequence[str]) -> DataConfig:
     Raises:
         ConfigError: an unknown source or key, or a value outside its limits.
     """
+    return compose_derived(overrides)[0]
+
+
+def compose_derived(overrides: Sequence[str]) -> tuple[DataConfig, DerivedConfig]:
+    """Compose a data configuration, and what is derived: ``["data=yeast", "derived.positive=true"]``.
+
+    Raises:
+        ConfigError: an unknown source or key, or a value outside its limits.
+    """
+    nodes = {**data_nodes(), "derived/default": defaults_of(DerivedConfig)}
     adapter: Any = DataConfig
     values = compose(
-        text_kept(overrides, adapter, "data"), data_nodes(), {"defaults": [{"data": "demo"}, "_self_"]}
+        text_kept(overrides, adapter, "data"),
+        nodes,
+        {"defaults": [{"derived": "default"}, {"data": "demo"}, "_self_"]},
     )
     config: DataConfig = build(adapter, values["data"], "data")
-    return config
+    return config, build(DerivedConfig, values["derived"], "derived")

@@ -15,6 +15,8 @@ from gisearch.data.genotypes import Genotypes
 from gisearch.data.splits import PARTS, Split
 from gisearch.errors import DataError, nearest_name
 
+_NAMED = 3
+
 
 @dataclass(frozen=True)
 class Target:
@@ -35,6 +37,36 @@ class Target:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """How much of one source was left out, because its genes are unknown.
+
+    Attributes:
+        source: the network, or the file of genotypes.
+        unit: what is counted, such as ``rows``.
+        count: how many were left out.
+        total: of how many.
+        names: the first unknown names.
+        hint: what those names look like, or nothing.
+    """
+
+    source: str
+    unit: str
+    count: int
+    total: int
+    names: tuple[str, ...] = ()
+    hint: str = ""
+
+    @property
+    def share(self) -> float:
+        """The share that was left out, from 0 to 1."""
+        return self.count / self.total if self.total else 0.0
+
+    def __str__(self) -> str:
+        share = f"{self.share:.1%}".replace("%", " %")
+        return f"{self.count:,} of {self.total:,} {self.unit} of {self.source} ({share})"
+
+
+@dataclass(frozen=True)
 class LoadReport:
     """What happened while loading, for people to check.
 
@@ -42,11 +74,26 @@ class LoadReport:
         sources: one line per file or generator read, with row counts.
         unresolved: unknown gene names with their number of occurrences, per source.
         notes: anything else worth telling (duplicates merged, rows filtered and why).
+        left_out: what was left out for unknown genes, per source that lost anything.
     """
 
     sources: tuple[str, ...] = ()
     unresolved: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what whoever trains should know at once: what was left out, and what is in doubt.
+
+        The first line counts what unknown genes left out of every source; the notes follow.
+        """
+        notes = tuple(f"note: {note}" for note in self.notes)
+        if not self.left_out:
+            return notes
+        names = list(dict.fromkeys(name for part in self.left_out for name in part.names))[:_NAMED]
+        hint = next((part.hint for part in self.left_out if part.hint), "")
+        parts = "; ".join(map(str, self.left_out))
+        return (f"left out for unknown genes such as {', '.join(map(ascii, names))}{hint}: {parts}", *notes)
 
 
 @dataclass(frozen=True)

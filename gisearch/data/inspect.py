@@ -11,6 +11,7 @@ import numpy.typing as npt
 from gisearch.command_line import terminal
 from gisearch.data.cell_graph import CellGraph, Network
 from gisearch.data.dataset import Dataset
+from gisearch.data.gene_features import GeneFeatures
 from gisearch.data.genotypes import Genotypes
 from gisearch.data.splits import PARTS
 
@@ -27,6 +28,16 @@ _NETWORK_COLUMNS = {
     "isolated_genes": "isolated",
     "mean_degree": "mean degree",
     "max_degree": "largest",
+}
+_FEATURE_COLUMNS = {
+    "name": "features",
+    "width": "numbers",
+    "known": "genes",
+    "missing": "without",
+    "known_deleted": "deleted genes",
+    "missing_deleted": "without",
+    "known_unseen": "unseen in training",
+    "missing_unseen": "without",
 }
 _LABEL_COLUMNS = {
     "name": "label",
@@ -49,15 +60,21 @@ _SPLIT_COLUMNS = {
 }
 
 
-def summarise(dataset: Dataset) -> dict[str, Any]:
-    """Return everything that ``inspect`` shows, as plain values ready for JSON."""
-    cell, genotypes, split = dataset.cell, dataset.genotypes, dataset.split
+def summarise(dataset: Dataset, cell: CellGraph | None = None) -> dict[str, Any]:
+    """Return everything that ``inspect`` shows, as plain values ready for JSON.
+
+    Args:
+        dataset: the data.
+        cell: its cell graph with what is derived from the training part; None is that of the data alone.
+    """
+    cell, genotypes, split = cell or dataset.cell, dataset.genotypes, dataset.split
     labelled = ~np.isnan(genotypes.labels[dataset.target.name])
     return {
         "digest": dataset.digest(),
         "genes": cell.num_genes,
         "genes_in_no_network": len(cell.isolated_genes()),
         "networks": [_network(cell, network) for network in cell.networks.values()],
+        "features": [_features(dataset, table) for table in cell.features.values()],
         "metabolism": _metabolism(cell),
         "genotypes": {"total": len(genotypes), "by_order": _counts(genotypes.order)},
         "labels": [_label(genotypes, name) for name in genotypes.labels],
@@ -98,6 +115,8 @@ def show(summary: Mapping[str, Any]) -> None:
         console.print(Text.assemble(("Metabolism", "bold"), f": {counts}"))
     console.print()
     _table(console, "Networks", _NETWORK_COLUMNS, summary["networks"])
+    if summary["features"]:
+        _table(console, "Gene features", _FEATURE_COLUMNS, summary["features"])
     orders = {**summary["genotypes"]["by_order"], "all": summary["genotypes"]["total"]}
     rows = [{"deleted genes": order, "genotypes": count} for order, count in orders.items()]
     _table(console, "Genotypes", {name: name for name in rows[0]}, rows)
@@ -132,6 +151,23 @@ def _network(cell: CellGraph, network: Network) -> dict[str, Any]:
         "isolated_genes": cell.num_genes - touched,
         "mean_degree": float(degree.mean()),
         "max_degree": int(degree.max(initial=0)),
+    }
+
+
+def _features(dataset: Dataset, table: GeneFeatures) -> dict[str, Any]:
+    """Count the genes with a row: all, those that the split deletes, those that training does not."""
+    deleted = {part: np.unique(dataset.genotypes.subset(dataset.split.part(part)).genes) for part in PARTS}
+    every = np.unique(np.concatenate(list(deleted.values())))
+    known, unseen = table.known[every], ~np.isin(every, deleted["train"])
+    return {
+        "name": table.name,
+        "width": table.width,
+        "known": int(table.known.sum()),
+        "missing": int((~table.known).sum()),
+        "known_deleted": int(known.sum()),
+        "missing_deleted": int((~known).sum()),
+        "known_unseen": int(known[unseen].sum()),
+        "missing_unseen": int((~known[unseen]).sum()),
     }
 
 
@@ -177,7 +213,7 @@ def _counts(values: npt.NDArray[Any]) -> dict[str, int]:
 
 def _names(names: Mapping[str, int]) -> str:
     most = sorted(names.items(), key=lambda item: (-item[1], item[0]))
-    shown = ", ".join(f"{name} (in {count:,} rows)" for name, count in most[:_NAMED])
+    shown = ", ".join(f"{ascii(name)[1:-1]} (in {count:,} rows)" for name, count in most[:_NAMED])
     return shown + (f" and {len(most) - _NAMED:,} more" if len(most) > _NAMED else "")
 
 

@@ -12,12 +12,14 @@ import numpy.typing as npt
 
 from gisearch.config import to_plain
 from gisearch.data import cache
+from gisearch.data.builtin_features import builtin_features
 from gisearch.data.cell_graph import CellGraph
 from gisearch.data.config import CommonData, DataConfig, DemoData, TablesData, YeastData
 from gisearch.data.dataset import Dataset, LoadReport, Target
 from gisearch.data.genotypes import Genotypes
 from gisearch.data.splits import PARTS, Split, split_genotypes
 from gisearch.data.synthetic import DemoCell, generate_demo_cell
+from gisearch.data.unknown_names import examples
 from gisearch.errors import DataError, nearest_name
 
 _NAMED = 8
@@ -35,7 +37,7 @@ def load_dataset(config: DataConfig, *, use_cache: bool = True) -> Dataset:
     """
     if isinstance(config, DemoData):
         demo = generate_demo_cell(config.cell)
-        cell, genotypes, report = demo.cell, demo.genotypes, _demo_report(demo)
+        cell, genotypes, report = _with_files(config, demo)
         split, target, notes = _split(config, genotypes)
         ceiling = _noise_ceiling(demo, target, split)
     else:
@@ -43,6 +45,17 @@ def load_dataset(config: DataConfig, *, use_cache: bool = True) -> Dataset:
         split, target, notes = _split(config, genotypes)
         notes += _isolated_note(config, cell, genotypes, split)
         ceiling = None
+    cell = cell.with_features(
+        *builtin_features(
+            config.builtin_features,
+            cell,
+            genotypes,
+            split,
+            target.name,
+            laplacian_vectors=config.laplacian_vectors,
+        )
+    )
+    notes += _feature_notes(cell, genotypes, split)
     report = dataclasses.replace(report, notes=(*report.notes, *notes))
     return Dataset(cell, genotypes, split, target, noise_ceiling=ceiling, report=report)
 
@@ -69,7 +82,7 @@ def _load(config: TablesData, *, use_cache: bool) -> tuple[CellGraph, Genotypes,
         settings = {
             name: value
             for name, value in to_plain(config).items()
-            if name in ("genes", "networks", "genotypes", "metabolism")
+            if name in ("genes", "networks", "genotypes", "metabolism", "features")
         }
         try:
             key = cache.cache_key(input_files(config), settings)
@@ -77,28 +90,59 @@ def _load(config: TablesData, *, use_cache: bool) -> tuple[CellGraph, Genotypes,
             key = None  # a file is missing: the reader says which
         known = cache.recall(key) if key else None
         if known:
+            _check_left_out(config, *known)
             return known
     loaded = assemble(config)
+    _check_left_out(config, *loaded)
     if key:
         cache.store(key, *loaded)
     return loaded
 
 
 @contextmanager
-def _missing_explained(config: YeastData | TablesData) -> Iterator[None]:
+def _missing_explained(config: DataConfig) -> Iterator[None]:
     """Have the error about a missing file say from which folder its relative path was followed."""
     try:
         yield
     except DataError as error:
+        paths = [table.path for table in config.features.values()]
         if isinstance(config, YeastData):
-            paths = [config.root]
-        else:
-            paths = [path for path in (config.genes, config.metabolism) if path]
+            paths.append(config.root)
+        elif isinstance(config, TablesData):
+            paths += [path for path in (config.genes, config.metabolism) if path]
             paths += [network.path for network in config.networks.values()]
             paths += [table.path for table in config.genotypes.values()]
         if all(Path(path).is_absolute() or Path(path).exists() for path in paths):
             raise
         raise DataError(f"{error} Relative paths start at {Path.cwd()}.") from None
+
+
+def _check_left_out(config: TablesData, cell: CellGraph, genotypes: Genotypes, report: LoadReport) -> None:
+    """Raise DataError where more of a file was left out for unknown genes than ``max_unknown`` allows."""
+    lifted = "data.max_unknown=1 lifts this"
+    for part in report.left_out:
+        if part.share > config.max_unknown:
+            known = f"the genes of {config.genes}" if config.genes else "the genes"
+            raise DataError(
+                f"{part} were left out: their names are not among {known}, such as "
+                f"{examples(part.names)}{part.hint}; expected at most {config.max_unknown:.0%} "
+                f"(data.max_unknown) to be left out; {lifted}."
+            )
+    if config.genes or config.max_unknown == 1:
+        return
+    # Where every name is a gene, files in different identifiers share none.
+    deleted = np.unique(genotypes.genes)
+    for network in cell.networks.values():
+        genes = np.unique(network.edges)
+        if len(genes) and not np.isin(genes, deleted).any():
+            here, there = (
+                ", ".join(cell.names.systematic[g] for g in some[:3].tolist()) for some in (genes, deleted)
+            )
+            raise DataError(
+                f"network {network.name}: none of its {len(genes):,} genes ({here}, ...) is deleted in any "
+                f"genotype ({there}, ...); expected the same names in both, or a table of gene names in "
+                f"data.genes; {lifted}."
+            )
 
 
 def _split(config: CommonData, genotypes: Genotypes) -> tuple[Split, Target, list[str]]:
@@ -169,6 +213,38 @@ def _isolated_note(
     return [message]
 
 
+def _feature_notes(cell: CellGraph, genotypes: Genotypes, split: Split) -> list[str]:
+    """Count the genes that every table of features knows, of the cell and of the split's genotypes."""
+    if not cell.features:
+        return []
+    parts = genotypes.subset(np.concatenate([split.part(part) for part in PARTS]))
+    deleted = np.unique(parts.genes)
+    genes = f"of {cell.num_genes:,} genes"
+    return [
+        f"features {table.name}: {table.width:,} numbers for {table.known.sum():,} {genes}, "
+        f"for {table.known[deleted].sum():,} of the {len(deleted):,} that labelled genotypes delete"
+        for table in cell.features.values()
+    ]
+
+
+def _with_files(config: DemoData, demo: DemoCell) -> tuple[CellGraph, Genotypes, LoadReport]:
+    """Return the demo cell with the gene features of files."""
+    report = _demo_report(demo)
+    if not config.features:
+        return demo.cell, demo.genotypes, report
+    from gisearch.data.sources.assemble import read_features
+
+    with _missing_explained(config):
+        tables, read = read_features(config.features, demo.cell.names)
+    for name in tables:
+        if name in demo.cell.features:
+            raise DataError(
+                f"data.features: the demo cell has a table {name!r} of its own; rename the file's."
+            )
+    report = LoadReport((*report.sources, *read.sources), read.unresolved, read.notes)
+    return demo.cell.with_features(*tables.values()), demo.genotypes, report
+
+
 def _demo_report(demo: DemoCell) -> LoadReport:
     cell = demo.cell
     lines = [f"genes: {cell.num_genes:,} generated"]
@@ -176,6 +252,7 @@ def _demo_report(demo: DemoCell) -> LoadReport:
         f"network {network.name}: {network.num_edges:,} generated edges" for network in cell.networks.values()
     ]
     lines.append(f"genotypes: {len(demo.genotypes):,} generated")
+    lines += [f"features {table.name}: {table.width:,} generated numbers" for table in cell.features.values()]
     return LoadReport(sources=tuple(lines))
 
 

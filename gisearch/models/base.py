@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -105,6 +106,40 @@ class Model(nn.Module, ABC):
 
 class FittedModel(Model):
     """A model without gradients, which its own algorithm improves by one step per epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._fold: Tensor | None = None
+        # A tuple, no module list: they are no part of this model.
+        self._siblings: tuple[Model, ...] = ()
+
+    def cross_fit(self, fold: Tensor, siblings: Sequence[Model]) -> None:
+        """Take what training genotypes are to be seen with, where the cell graph knows their labels.
+
+        Args:
+            fold: the fold of every training genotype, int64 [n].
+            siblings: per fold a model of this class and configuration, whose cell graph was derived from
+                the labels of the other folds.
+        """
+        self._fold, self._siblings = fold, tuple(siblings)
+
+    def out_of_fold(self, batch: GenotypeBatch, compute: Callable[[Any, GenotypeBatch], Tensor]) -> Tensor:
+        """Return one row per training genotype, computed by the model of its fold, or else by this one.
+
+        Args:
+            batch: all training genotypes, in their order.
+            compute: from a model of this class and some genotypes to a row each.
+        """
+        if self._fold is None:
+            return compute(self, batch)
+        rows: Tensor | None = None
+        for i, sibling in enumerate(self._siblings):
+            own = self._fold == i
+            part = compute(sibling, batch[own])
+            rows = part.new_empty(len(batch), *part.shape[1:]) if rows is None else rows
+            rows[own] = part
+        assert rows is not None
+        return rows
 
     @abstractmethod
     def fit_epoch(self, batch: GenotypeBatch, targets: Targets) -> float:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from gisearch.data.cell_graph import CellGraph
 from gisearch.models.additive import GeneEffects
 from gisearch.models.base import Model, Prediction
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.config.bilinear import BilinearEmbeddingConfig
+from gisearch.models.layers.gene_inputs import embedding_of, features_of, gene_inputs
 
 _FIRST_VECTORS = 0.02
 
@@ -23,18 +25,20 @@ class PairScores(nn.Module):
     42(8)); W lets the factors have either sign, which a plain inner product could not.
     """
 
-    def __init__(self, num_genes: int, rank: int, dropout: float) -> None:
+    def __init__(self, cell: CellGraph, config: BilinearEmbeddingConfig) -> None:
         super().__init__()
+        rank = config.rank
         # Vectors that start small take up what many pairs share first; from large ones the model learns its
         # training pairs by heart instead (Gunasekar et al. 2017, arXiv 1705.09280).
-        self.vector = nn.Parameter(torch.randn(num_genes, rank) * _FIRST_VECTORS)
+        self.vector = embedding_of(config, cell.num_genes, rank, _FIRST_VECTORS)
         # Both signs from the start: like genes may aggravate each other or mask each other.
         self.weight = nn.Parameter(torch.diag(1.0 - 2.0 * (torch.arange(rank) % 2)))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(config.dropout)
+        self.features = features_of(config, cell, rank, _FIRST_VECTORS)
 
     def forward(self, batch: GenotypeBatch) -> Tensor:
         """Return one score per genotype, [B]; 0 for a single deletion, which has no pair."""
-        vectors = self.dropout(self.vector[batch.deleted])
+        vectors = self.dropout(gene_inputs(self.vector, self.features)[batch.deleted])
         vectors = torch.where(batch.present.unsqueeze(-1), vectors, 0.0)
         symmetric = (self.weight + self.weight.T) / 2
         # Pairs i < j: half of what the sum with itself holds beyond the genes with themselves.
@@ -46,12 +50,12 @@ class PairScores(nn.Module):
 
 
 class BilinearEmbedding(Model):
-    """Scores a genotype by its genes' effects and its pairs' scores, from learnt numbers per gene alone."""
+    """Scores a genotype by its genes' effects and its pairs' scores, from numbers per gene alone."""
 
-    def __init__(self, num_genes: int, config: BilinearEmbeddingConfig) -> None:
+    def __init__(self, cell: CellGraph, config: BilinearEmbeddingConfig) -> None:
         super().__init__()
-        self.effects = GeneEffects(num_genes)
-        self.pairs = PairScores(num_genes, config.rank, config.dropout)
+        self.effects = GeneEffects(cell, config)
+        self.pairs = PairScores(cell, config)
 
     def forward(self, batch: GenotypeBatch) -> Prediction:
         """Score B genotypes; the details hold both parts, ``additive`` and ``pairs``, [B] each."""

@@ -1,7 +1,7 @@
-"""BoostedTrees: gradient-boosted trees on features of the networks. What needs no deep learning.
+"""BoostedTrees: gradient-boosted trees on features of networks and genes. What needs no deep learning.
 
-The trees know a gene by its place in the networks alone, never by its name. A network model that does not
-beat them has learnt nothing that degrees and common neighbours do not say.
+The trees know a gene by its place in the networks and its features, never by its name. A network model that
+does not beat them has learnt nothing that degrees and common neighbours do not say.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gisearch.data.dataset import Target
 from gisearch.errors import CheckpointError
 from gisearch.models.base import FittedModel, Prediction
 from gisearch.models.batch import GenotypeBatch
-from gisearch.models.config.boosted_trees import BoostedTreesConfig
+from gisearch.models.config.boosted_trees import GrowthConfig
 from gisearch.models.layers.genotype_features import GenotypeFeatures
 from gisearch.models.layers.tree_ensemble import TreeEnsemble
 from gisearch.models.targets import Targets
@@ -50,10 +50,12 @@ class BoostedTrees(FittedModel):
     target, on the log loss of logits.
     """
 
-    def __init__(self, cell: CellGraph, target: Target, config: BoostedTreesConfig) -> None:
+    def __init__(self, cell: CellGraph, target: Target, config: GrowthConfig) -> None:
         super().__init__()
         self.config, self.is_binary = config, target.kind == "binary"
-        self.features = GenotypeFeatures(cell, cell.select(config.networks))
+        self.features = GenotypeFeatures(
+            cell, cell.select(config.networks), cell.select_features(config.features)
+        )
         self.trees = TreeEnsemble(2 * config.max_leaf_nodes - 1)
         # Decides which genotypes set the limits of the histograms' bins, where there are very many.
         self.seed = int(torch.randint(2**31 - 1, ()))
@@ -64,7 +66,7 @@ class BoostedTrees(FittedModel):
         """Score B genotypes."""
         for parameter in self.trees.parameters():
             self.monitor.watch("trees", parameter)
-        score = self.trees(self.features(batch)).float()
+        score = self.trees(self.describe(batch)).float()
         return Prediction(self.monitor.watch("score", score))
 
     def fit_epoch(self, batch: GenotypeBatch, targets: Targets) -> float:
@@ -85,6 +87,15 @@ class BoostedTrees(FittedModel):
         fit.scores = fit.scores + self.trees(fit.features, first=before)
         return float(targets.loss(fit.scores.float()))
 
+    def describe(self, batch: GenotypeBatch) -> Tensor:
+        """Return the features of B genotypes, float64 [B, F]."""
+        features: Tensor = self.features(batch)
+        return features
+
+    def describe_training(self, batch: GenotypeBatch, targets: Targets) -> Tensor:
+        """Return the training genotypes' features, float64 [n, F]; none knows its own label."""
+        return self.out_of_fold(batch, lambda model, part: model.features(part))
+
     def num_parameters(self) -> dict[str, int]:
         """Return the number of values that the trees' leaves hold; none is trained by gradients."""
         leaves = self.trees.num_leaves()
@@ -100,12 +111,13 @@ class BoostedTrees(FittedModel):
             max_leaf_nodes=self.config.max_leaf_nodes,
             min_samples_leaf=self.config.min_samples_leaf,
             l2_regularization=self.config.l2_regularization,
+            max_features=self.config.max_features,
             max_iter=0,
             warm_start=True,
             early_stopping=False,
             random_state=self.seed,
         )
-        features = self.features(batch)
+        features = self.describe_training(batch, targets)
         fit = _Fit(booster, batch, targets, features, torch.zeros_like(features[:, 0]))
         loaded = {name: value.clone() for name, value in self.trees.state_dict().items()}
         while booster.max_iter < len(loaded["value"]):

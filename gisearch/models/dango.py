@@ -19,7 +19,9 @@ from gisearch.data.cell_graph import CellGraph, Network
 from gisearch.models.base import Model, Prediction, Scorer
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.config.dango import DangoConfig
+from gisearch.models.layers.config import GeneInputsConfig
 from gisearch.models.layers.convolution import SAGE
+from gisearch.models.layers.gene_inputs import embedding_of, features_of, gene_inputs
 from gisearch.models.layers.hypersagnn import HyperSAGNN
 from gisearch.models.layers.hypersagnn_tables import HyperSAGNNTables
 from gisearch.models.layers.meta_embedding import MetaEmbedding
@@ -31,31 +33,39 @@ from gisearch.models.targets import Targets
 
 
 class DangoPreTrain(nn.Module):
-    """One embedding of every gene, encoded by each network on its own, and each network reconstructed.
+    """One vector of every gene, encoded by each network on its own, and each network reconstructed.
 
     Two SAGE layers per network, each followed by a ReLU.
     """
 
     def __init__(
-        self, networks: Sequence[Network], num_genes: int, width: int, lambdas: Sequence[float]
+        self,
+        networks: Sequence[Network],
+        cell: CellGraph,
+        width: int,
+        lambdas: Sequence[float],
+        inputs: GeneInputsConfig,
     ) -> None:
         """Prepare.
 
         Args:
             networks: the G networks.
-            num_genes: N.
+            cell: the N genes and their features.
             width: h.
             lambdas: the weight of each network's zero entries in its reconstruction.
+            inputs: what genes start with.
         """
         super().__init__()
-        self.neighbours = SeparateNeighbours(networks, num_genes)
-        self.embedding = nn.Parameter(torch.randn(num_genes, width) / math.sqrt(width))
+        self.neighbours = SeparateNeighbours(networks, cell.num_genes)
+        std = 1 / math.sqrt(width)
+        self.embedding = embedding_of(inputs, cell.num_genes, width, std)
+        self.features = features_of(inputs, cell, width, std)
         self.layers = nn.ModuleList(SAGE(len(networks), width) for _ in range(2))
         self.reconstruction = Reconstruction(self.neighbours, width, lambdas)
 
     def forward(self, monitor: StageMonitor) -> Tensor:
         """Return every gene's embedding in every network, [G, N, h]."""
-        x = self.embedding.expand(self.neighbours.num_networks, -1, -1)
+        x = gene_inputs(self.embedding, self.features).expand(self.neighbours.num_networks, -1, -1)
         for i, layer in enumerate(self.layers):
             x = monitor.watch(f"pretrain.layer_{i + 1}", torch.relu(layer(x, self.neighbours)))
         return x
@@ -74,7 +84,8 @@ class Dango(Model):
         networks, width = cell.require(config.networks), config.hidden_dim
         lambdas = config.reconstruction.check([network.name for network in networks])
         self.config = config
-        self.pretrain = DangoPreTrain(networks, cell.num_genes, width, lambdas)
+        self.network_names = tuple(network.name for network in networks)
+        self.pretrain = DangoPreTrain(networks, cell, width, lambdas, config)
         self.meta_embedding = MetaEmbedding(len(networks), width)
         self.hypersagnn = HyperSAGNN(width, config.hypersagnn)
         robust_init(self)

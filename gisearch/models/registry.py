@@ -15,6 +15,10 @@ from gisearch.models.config.gene_interaction_dango import GeneInteractionDangoCo
 from gisearch.models.config.gene_interaction_diff import GeneInteractionDiffConfig
 from gisearch.models.config.hetero_cell import HeteroCellConfig
 from gisearch.models.config.hetero_cell_bipartite import HeteroCellBipartiteConfig
+from gisearch.models.config.interaction_diffusion import InteractionDiffusionConfig
+from gisearch.models.config.kernel import PairwiseKernelConfig
+from gisearch.models.config.matrix_completion import MatrixCompletionConfig
+from gisearch.models.config.stacked_trees import StackedTreesConfig
 
 ModelConfig: TypeAlias = Annotated[
     GeneInteractionDangoConfig
@@ -22,6 +26,10 @@ ModelConfig: TypeAlias = Annotated[
     | AdditiveEffectsConfig
     | BilinearEmbeddingConfig
     | BoostedTreesConfig
+    | MatrixCompletionConfig
+    | InteractionDiffusionConfig
+    | PairwiseKernelConfig
+    | StackedTreesConfig
     | HeteroCellConfig
     | HeteroCellBipartiteConfig
     | GeneInteractionDiffConfig,
@@ -34,6 +42,10 @@ MODELS: dict[str, type[BaseModelConfig]] = {
     "additive": AdditiveEffectsConfig,
     "bilinear": BilinearEmbeddingConfig,
     "boosted_trees": BoostedTreesConfig,
+    "matrix_completion": MatrixCompletionConfig,
+    "interaction_diffusion": InteractionDiffusionConfig,
+    "kernel": PairwiseKernelConfig,
+    "stacked_trees": StackedTreesConfig,
     "hetero_cell": HeteroCellConfig,
     "hetero_cell_bipartite": HeteroCellBipartiteConfig,
     "diffusion": GeneInteractionDiffConfig,

@@ -9,6 +9,7 @@ from typing import Any
 from gisearch.composition import compose, defaults_of, quoted_value, text_kept
 from gisearch.config import build
 from gisearch.data.config import data_nodes
+from gisearch.data.derived.config import DerivedConfig
 from gisearch.models.registry import MODELS
 from gisearch.search.config import ResultsConfig, SearchConfig, SweepConfig
 from gisearch.tracking.config import TrackingConfig
@@ -26,6 +27,7 @@ def configuration_nodes() -> dict[str, dict[str, Any]]:
             ("optimizer", OptimizerConfig),
             ("trainer", TrainerConfig),
             ("objective", ObjectiveConfig),
+            ("derived", DerivedConfig),
             ("search", SearchConfig),
             ("tracking", TrackingConfig),
             ("results", ResultsConfig),

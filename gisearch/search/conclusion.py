@@ -10,7 +10,7 @@ from typing import Any
 from gisearch.data.dataset import Dataset
 from gisearch.errors import DiskFullError, GisearchError, disk_full
 from gisearch.search.figures import draw_figures
-from gisearch.search.folders import BEST_FOLDER, SPACE_FILE, SWEEP_FILE, write_runs
+from gisearch.search.folders import BEST_FOLDER, MODEL_FOLDER, SPACE_FILE, SWEEP_FILE, write_runs
 from gisearch.search.pareto import FRONT_FOLDER, shown_cost
 from gisearch.search.results import SweepResults, load_results
 from gisearch.search.trial import trial_name
@@ -23,7 +23,6 @@ from gisearch.yaml_text import dump
 LEADERBOARD = "leaderboard.csv"
 PREDICTIONS = "predictions.csv"
 PLOTS = "plots"
-MODEL_FOLDER = "model"
 
 
 def conclude(

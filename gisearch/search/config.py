@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from gisearch.config import STRICT
 from gisearch.data.config import DataConfig
+from gisearch.data.derived.config import DerivedConfig
 from gisearch.files import LocalPath
 from gisearch.models.registry import ModelConfig
 from gisearch.tracking.config import TrackingConfig
@@ -53,7 +54,9 @@ class SearchConfig:
         grace_seconds: time that trials are given to end their epoch when the sweep is told to leave.
         max_retries: how often a trial whose process died is continued from its last checkpoint.
         max_preemptions: how often a trial whose machine was taken away is.
-        keep_checkpoints: trials whose checkpoints are kept, the best ones.
+        keep_top: trials whose checkpoints are kept, the best ones; what predicting with a trial, and an
+            ensemble, need.
+        keep_checkpoints: the earlier name of ``keep_top``, which it replaces where it is given.
     """
 
     trials: int = Field(default=16, ge=1)
@@ -77,7 +80,13 @@ class SearchConfig:
     grace_seconds: float = Field(default=30.0, ge=0.0)
     max_retries: int = Field(default=2, ge=0)
     max_preemptions: int = Field(default=100, ge=0)
-    keep_checkpoints: int = Field(default=5, ge=1)
+    keep_top: int = Field(default=10, ge=1)
+    keep_checkpoints: int | None = Field(default=None, ge=1)
+
+    @property
+    def num_kept(self) -> int:
+        """How many trials keep their checkpoints."""
+        return self.keep_checkpoints or self.keep_top
 
     def __post_init__(self) -> None:
         cpus, gpus = self.cpus_per_worker, self.gpus_per_worker
@@ -119,6 +128,7 @@ class SweepConfig:
         trainer: how long, in which batches.
         objective: which validation metric decides.
         seed: master seed of the trials' weights, batches and dropout.
+        derived: what the training labels tell of genes beforehand.
         search: the search itself.
         tracking: where runs are recorded.
         results: where results go.
@@ -131,6 +141,7 @@ class SweepConfig:
     trainer: TrainerConfig = Field(default_factory=TrainerConfig)
     objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
     seed: int = Field(default=0, ge=0)
+    derived: DerivedConfig = Field(default_factory=DerivedConfig)
     search: SearchConfig = Field(default_factory=SearchConfig)
     tracking: TrackingConfig = Field(default_factory=TrackingConfig)
     results: ResultsConfig = Field(default_factory=ResultsConfig)
@@ -153,4 +164,5 @@ class SweepConfig:
             trainer=self.trainer,
             objective=self.objective,
             seed=self.seed,
+            derived=self.derived,
         )

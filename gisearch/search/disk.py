@@ -61,7 +61,10 @@ def estimate(plan: SweepPlan, dataset: Dataset) -> SpaceNeeded:
     from gisearch.training.experiment import build_model
 
     experiments = [plan.configure(baseline) for baseline in plan.baselines] or [*plan.experiments.values()]
-    different = {canonical(to_plain(experiment.model)): experiment for experiment in experiments}
+    different = {
+        canonical({"model": to_plain(experiment.model), "derived": to_plain(experiment.derived)}): experiment
+        for experiment in experiments
+    }
     weights, moments = 0, 0
     for experiment in different.values():
         try:
@@ -84,7 +87,7 @@ def _trials(plan: SweepPlan) -> tuple[int, int]:
     # Every member of a population has checkpoints, whether it trains or waits.
     waiting = search.scheduler == "pbt"
     running = search.trials if waiting else min(search.concurrency or max(1, here), search.trials)
-    return running, min(search.keep_checkpoints, search.trials)
+    return running, min(search.num_kept, search.trials)
 
 
 def check_space(plan: SweepPlan, dataset: Dataset, folder: Path | None = None) -> None:
@@ -110,7 +113,7 @@ def check_space(plan: SweepPlan, dataset: Dataset, folder: Path | None = None) -
         raise ConfigError(
             f"results.dir: checkpoints of {needed.running} trials at a time and of the {needed.kept} best "
             f"need about {_megabytes(needed.total - own)}, but {existing} has {_megabytes(free)} free; "
-            "free some space, name another folder, or lower search.keep_checkpoints or search.concurrency."
+            "free some space, name another folder, or lower search.keep_top or search.concurrency."
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,11 @@ SWEEP_FILE = "sweep.yaml"
 SPACE_FILE = "search_space.yaml"
 RUNS_FILE = "mlflow_runs.json"
 BEST_FOLDER = "best"
+ENSEMBLE_FOLDER = "ensemble"
 TRIALS_FOLDER = "trials"
+# In the folder of the best trial or of an ensemble: the model as MLflow reads it, and its own files in there.
+MODEL_FOLDER, MODEL_DATA = "model", "data"
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def trial_folder(sweep: Path, number: int) -> Path:
@@ -87,8 +92,42 @@ def numbered_folder(results_dir: str, name: str) -> Path:
         raise ConfigError(f"results.dir: cannot write to {root}: {error.strerror}.") from None
 
 
+def latest_sweep(results_dir: str) -> Path:
+    """Return the folder of the sweep that was started last.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    root = local_path(results_dir)
+    files = [*root.glob(f"*/{SWEEP_FILE}")]
+    if not files:
+        raise ConfigError(f"no sweep in {root}/; expected a sweep's name or folder.")
+    return max(files, key=lambda file: file.stat().st_mtime).parent
+
+
+def find_run(identifier: str, results_dir: str) -> tuple[Path, int | None] | None:
+    """Return the sweep of an MLflow run, and the number of its trial where it is one's.
+
+    Args:
+        identifier: a run's identifier, as MLflow shows it; of anything else there is no run.
+        results_dir: the results folder.
+    """
+    if not _RUN_ID.fullmatch(identifier):
+        return None
+    for file in sorted(local_path(results_dir).glob(f"*/{RUNS_FILE}")):
+        runs = read_runs(file.parent)
+        if runs["parent"] == identifier:
+            return file.parent, None
+        for number, run in runs["children"].items():
+            if run == identifier:
+                return file.parent, int(number)
+    return None
+
+
 def find_results(name: str, results_dir: str) -> Path:
-    """Return the folder of a sweep or training run: its name in ``results.dir``, or a path.
+    """Return the folder of a sweep or training run: its name in ``results.dir``, a path, or a run of MLflow.
+
+    The identifier of a trial's run stands for its sweep.
 
     Raises:
         ConfigError: there is none; the message gives the nearest name.
@@ -100,6 +139,13 @@ def find_results(name: str, results_dir: str) -> Path:
             path = given.resolve()
         if path.is_dir():
             return path
+    if (run := find_run(name, results_dir)) is not None:
+        return run[0]
+    if _RUN_ID.fullmatch(name):
+        raise ConfigError(
+            f"no sweep in {root}/ has recorded the MLflow run {name}; run this in the folder that the sweep "
+            "was started in, or give its results folder."
+        )
     known = sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
     raise ConfigError(
         f"no results called {name!r} in {root}/ (it has: {', '.join(known) or 'none'})."

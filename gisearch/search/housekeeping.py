@@ -17,13 +17,13 @@ from gisearch.training.checkpoint import CheckpointStore
 
 
 class Housekeeper(Observer):
-    """Keeps the checkpoints of the ``search.keep_checkpoints`` best trials that have ended.
+    """Keeps the checkpoints of the ``search.keep_top`` best trials that have ended.
 
     In a sweep with a cost, those of every trial on the Pareto front so far are kept as well.
     """
 
     def __init__(self, folder: Path, plan: SweepPlan, study: optuna.Study) -> None:
-        self.folder, self.study, self.keep = folder, study, plan.config.search.keep_checkpoints
+        self.folder, self.study, self.keep = folder, study, plan.config.search.num_kept
         self.mode = mode_of(study)
         self.is_population = plan.config.search.scheduler == "pbt"
         # The score, and the cost where there is one, of the trials whose checkpoints are there.

@@ -11,7 +11,6 @@ from typing import Any
 
 from gisearch.config import assign, build, flatten, to_plain
 from gisearch.errors import ConfigError
-from gisearch.models.registry import ModelConfig
 from gisearch.search.compilation import compile_space
 from gisearch.search.config import SweepConfig
 from gisearch.search.covering import covering_assignments
@@ -80,15 +79,18 @@ class SweepPlan:
         for name in self.experiments:
             yield from covering_assignments(self.space.given(MODEL, name))
 
-    def models(self) -> Iterator[ModelConfig]:
-        """Yield the different model configurations among the baselines and the covering configurations."""
+    def variants(self) -> Iterator[ExperimentConfig]:
+        """Yield experiments whose models, or what is derived for them, differ.
+
+        They are those of the baselines and of the covering configurations.
+        """
         seen = set()
         for assignment in (*self.baselines, *self.covering()):
-            model = self.configure(assignment).model
-            text = canonical(to_plain(model))
+            experiment = self.configure(assignment)
+            text = canonical({"model": to_plain(experiment.model), "derived": to_plain(experiment.derived)})
             if text not in seen:
                 seen.add(text)
-                yield model
+                yield experiment
 
     @property
     def shared(self) -> dict[str, Any]:

@@ -26,7 +26,6 @@ from gisearch.search.plan import SweepPlan
 from gisearch.search.results import SweepResults, TrialRow
 from gisearch.tracking.config import TrackingConfig, resolve_uri
 from gisearch.tracking.redact import redact_text
-from gisearch.tracking.ui import ui_command
 from gisearch.training.config import CONFIG_FILE
 
 
@@ -85,7 +84,7 @@ def _limits(search: SearchConfig) -> Iterator[str]:
         (search.grace_seconds, "{:g} seconds to leave"),
         (search.max_retries, "{:g} retries of a trial"),
         (search.max_preemptions, "{:g} lost machines of a trial"),
-        (search.keep_checkpoints, "checkpoints of {:g} trials"),
+        (search.num_kept, "checkpoints of {:g} trials"),
     ):
         if limit is not None:
             yield words.format(limit)
@@ -155,12 +154,12 @@ def print_results(results: SweepResults, tracking: TrackingConfig, console: Cons
         lines.append(f"Saved: {front}/<trial>.yaml, the Pareto front's configurations")
     if config.is_file():
         lines.append(f"Train it again: {pasteable('train', '--config', config)}")
-    lines.append(f"Report: {pasteable('report', results.handle)}")
-    lines.append(f"Confirm: {pasteable('confirm', results.handle)}")
+    verbs = ("report", "confirm", "ensemble")
+    lines += [f"{verb.capitalize()}: {pasteable(verb, results.handle)}" for verb in verbs]
     if tracking.enabled:
         if model := read_runs(results.folder)["model"]:
             lines.append(f'Load it in Python: mlflow.pyfunc.load_model("{model}")')
-        lines.append(f"Browse: {ui_command(tracking)}")
+        lines.append(f"Browse: {pasteable('ui', results.handle)}")
     console.print("\n" + "\n".join(lines), highlight=False, soft_wrap=True)
 
 

@@ -118,6 +118,7 @@ def sweep_question(folder: Path, plan: SweepPlan, dataset: Dataset, objective: O
             profile={
                 "genes": dataset.cell.num_genes,
                 "networks": ", ".join(dataset.cell.networks),
+                **({"features": ", ".join(dataset.cell.features)} if dataset.cell.features else {}),
                 "genotypes": len(dataset.genotypes),
                 **{part: len(dataset.split.part(part)) for part in ("train", "val", "test")},
             },

@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from gisearch.command_line import pasteable
 from gisearch.composition import parse_overrides, text_kept
 from gisearch.config import assign, build, flatten, to_plain
 from gisearch.errors import ConfigError, nearest_name
 from gisearch.files import local_path
 from gisearch.search.composing import compose_experiment
 from gisearch.search.config import SweepConfig
-from gisearch.search.folders import BEST_FOLDER, TRIALS_FOLDER, find_results, numbered_folder
+from gisearch.search.folders import (
+    BEST_FOLDER,
+    ENSEMBLE_FOLDER,
+    MODEL_DATA,
+    MODEL_FOLDER,
+    TRIALS_FOLDER,
+    find_results,
+    find_run,
+    numbered_folder,
+    trial_folder,
+)
 from gisearch.training.checkpoint import BEST
-from gisearch.training.config import CONFIG_FILE, ExperimentConfig, load_config
+from gisearch.training.config import CONFIG_FILE, MEMBERS_FILE, ExperimentConfig, load_config
 
 # Keys of the configuration that are about a run and not about its numbers.
 _RUN_KEYS = ("name", "results.", "search.")
@@ -65,18 +76,27 @@ def existing_run(name: str, results_dir: str) -> tuple[Path, ExperimentConfig]:
 
 
 def find_model(run: str, results_dir: str) -> Path:
-    """Return the folder of a trained model.
+    """Return the folder of a trained model, or of an ensemble: that of its list of members.
 
     Args:
-        run: a sweep (its best trial), ``SWEEP/TRIAL``, a training run, or a folder.
+        run: a sweep (its best trial), ``SWEEP/TRIAL``, ``SWEEP@ensemble``, a training run, a folder, or the
+            identifier of a sweep's or a trial's run in MLflow.
         results_dir: the results folder.
 
     Raises:
         ConfigError: there is none, or its checkpoint has been removed.
     """
+    name, _, alias = run.rpartition("@")
+    if name and alias == ENSEMBLE_FOLDER:
+        run = f"{name}/{ENSEMBLE_FOLDER}"
+        if not _packaged(find_results(name, results_dir) / ENSEMBLE_FOLDER).is_file():
+            raise ConfigError(f"{name!r} has no ensemble; make one with {pasteable('ensemble', name)}.")
     sweep, _, trial = run.strip("/").rpartition("/")
     folder: Path | None = None
-    if sweep and trial.startswith("t") and trial[1:].isdigit() and not Path(run).is_dir():
+    recorded = None if Path(run).is_dir() else find_run(run, results_dir)
+    if recorded is not None and recorded[1] is not None:
+        folder = trial_folder(recorded[0], recorded[1])
+    elif sweep and trial.startswith("t") and trial[1:].isdigit() and not Path(run).is_dir():
         root = find_results(sweep, results_dir) / TRIALS_FOLDER
         folder = root / trial
         if not folder.is_dir():
@@ -84,11 +104,17 @@ def find_model(run: str, results_dir: str) -> Path:
             raise ConfigError(f"the sweep {sweep!r} has no trial {trial!r}.{nearest_name(trial, known)}")
     else:
         found = find_results(run, results_dir)
+        if _packaged(found).is_file():
+            return _packaged(found).parent
         folder = found / BEST_FOLDER if (found / BEST_FOLDER).is_dir() else found
     if not (folder / BEST).is_file():
         raise ConfigError(
             f"{folder} holds no trained model ({BEST}); checkpoints of losing trials are removed "
-            "(search.keep_checkpoints), train again with python -m gisearch.train --config "
-            f"{folder / CONFIG_FILE}."
+            f"(search.keep_top), train again with {pasteable('train', '--config', folder / CONFIG_FILE)}."
         )
     return folder
+
+
+def _packaged(folder: Path) -> Path:
+    """Return where the folder of an ensemble has its list of members."""
+    return folder / MODEL_FOLDER / MODEL_DATA / MEMBERS_FILE

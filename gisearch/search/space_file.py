@@ -50,7 +50,7 @@ class SpaceFile:
                 raise file.fail(
                     ("space", str(key)),
                     f"{key}: a sweep holds {section!r} equal for all trials, so that they can be compared; "
-                    "expected a key of model, optimizer or trainer",
+                    "expected a key of model, optimizer, trainer or derived",
                 )
         return file
 

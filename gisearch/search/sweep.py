@@ -38,6 +38,7 @@ from gisearch.search.study import open_study
 from gisearch.search.sweep_folder import sweep_folder
 from gisearch.tracking.mlflow_tracker import SweepTracker
 from gisearch.tracking.store import Store, check_address, is_file, open_store
+from gisearch.training.cells import check_fit
 from gisearch.training.objective import Objective
 
 
@@ -76,6 +77,8 @@ def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) 
     """
     tracking = plan.config.tracking
     dataset = load_dataset(plan.config.data)
+    for line in dataset.report.warnings():
+        console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
     objective = Objective.resolve(plan.config.objective, dataset.target)
     _check_against(plan, dataset)
     check_space(plan, dataset, folder)
@@ -191,9 +194,9 @@ def _total(plan: SweepPlan) -> int:
 
 def _check_against(plan: SweepPlan, dataset: Dataset) -> None:
     """Check every model that the space can produce: what the data lacks shows before anything starts."""
-    for model in plan.models():
+    for experiment in plan.variants():
         try:
-            model.check(dataset.cell, dataset.target)
+            check_fit(experiment, dataset)
         except DataError as error:
-            which = f"model={model.name}: " if len(plan.experiments) > 1 else ""
+            which = f"model={experiment.model.name}: " if len(plan.experiments) > 1 else ""
             raise DataError(f"{which}{error}") from None

@@ -63,6 +63,7 @@ def _write_facts(folder: Path, plan: SweepPlan, dataset: Dataset, objective: Obj
         "target": dataset.target.name,
         "noise_ceiling": None if ceiling is None else float(ceiling),
         "data": dataset.digest(),
+        "left_out": list(dataset.report.warnings()),
         "overrides": list(plan.overrides),
         "max_epochs": plan.max_epochs,
         "space": [p.path for p in plan.space.parameters],

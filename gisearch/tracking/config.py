@@ -66,6 +66,16 @@ def sqlite_uri(path: Path) -> str:
     return SQLITE + str(path).replace("%", "%25").replace("?", "%3F")
 
 
+def for_mlflow(uri: str) -> str:
+    """Return a URI that names the driver where a path is encoded.
+
+    Else MLflow (3.17) makes a folder of the encoded name.
+    """
+    if not uri.startswith(SQLITE) or "%" not in uri:
+        return uri
+    return uri.replace("sqlite:", "sqlite+pysqlite:", 1)
+
+
 def started_in(config: TrackingConfig, folder: Path) -> TrackingConfig:
     """Return the configuration with an SQLite file that is not here, but in another folder, found.
 

@@ -78,6 +78,27 @@ def describe_model(sweep: SweepQuestion, best: BestTrial, *, has_std: bool) -> s
     )
 
 
+def describe_ensemble(
+    metric: str, value: float, members: Sequence[tuple[str, str, float]], digest: str
+) -> str:
+    """Return the page of an ensemble's registered version.
+
+    Args:
+        metric: what it was selected by, such as ``val/auroc``.
+        value: its value.
+        members: their names, models and weights.
+        digest: of the data.
+    """
+    head = f"**{metric} {value:.4g}, an ensemble of {len(members)} models**"
+    what = (
+        "Genes in (`gene1`, `gene2`, `gene3`), `score` and `std` out: the weighted mean of the members' "
+        f"predictions, and how far they lie apart; trained on the data of digest `{digest}`. It needs the "
+        "package gisearch, but not the data."
+    )
+    rows = [f"| {name} | {model} | {weight:.3f} |" for name, model, weight in members]
+    return "\n\n".join([head, what, "\n".join(["| trial | model | weight |", "| --- | --- | --- |", *rows])])
+
+
 def describe(
     sweep: SweepQuestion, best: BestTrial | None = None, outcome: str = "", *, registered: bool = False
 ) -> str:

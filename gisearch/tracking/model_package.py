@@ -1,4 +1,4 @@
-"""The winner of a sweep as an MLflow model: a folder that ``mlflow.pyfunc.load_model`` reads."""
+"""The winner of a sweep, or an ensemble, as an MLflow model: what ``mlflow.pyfunc.load_model`` reads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import shutil
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import yaml
 import gisearch
 from gisearch.data.dataset import Dataset
 from gisearch.data.queries import GENE_COLUMNS, SCORE_COLUMNS
+from gisearch.tracking.scoring_ensemble import MemberRun, save_scoring_ensemble
 from gisearch.tracking.scoring_model import save_scoring_model
 
 _DATA = "data"
@@ -25,10 +27,6 @@ _EXAMPLE_ROWS = 3
 
 def package_model(run: Path, target: Path, dataset: Dataset, *, has_std: bool) -> str:
     """Write the best model of the run folder ``run`` as an MLflow model to the folder ``target``.
-
-    Nothing is pickled: the folder names :mod:`gisearch.tracking.scoring_model`, which reads the files. It is
-    written by hand, because ``mlflow.pyfunc.save_model`` compares the requirements with every package that
-    is installed, which takes seconds.
 
     Args:
         run: holds ``best.pt`` and ``config.yaml``.
@@ -44,15 +42,48 @@ def package_model(run: Path, target: Path, dataset: Dataset, *, has_std: bool) -
         DataError: the folder cannot be written.
         OSError: the same.
     """
+    loader = "gisearch.tracking.scoring_model"
+    return _package(lambda data: save_scoring_model(run, data, dataset), loader, target, dataset, has_std)
+
+
+def package_ensemble(members: Mapping[str, MemberRun], target: Path, dataset: Dataset) -> str:
+    """Write an ensemble as an MLflow model to the folder ``target``; its scores have a standard deviation.
+
+    Args:
+        members: by name; their weights sum to 1.
+        target: replaced where it exists.
+        dataset: what the members were trained on.
+
+    Returns:
+        The digest of the weights: equal for the same ensemble of the same trained models.
+
+    Raises:
+        CheckpointError: a member's run has no model.
+        GisearchError: the folder cannot be written.
+        OSError: the same.
+    """
+    loader = "gisearch.tracking.scoring_ensemble"
+    return _package(
+        lambda data: save_scoring_ensemble(members, data, dataset), loader, target, dataset, has_std=True
+    )
+
+
+def _package(save: Callable[[Path], None], loader: str, target: Path, dataset: Dataset, has_std: bool) -> str:
+    """Write an MLflow model whose data ``save`` writes and the module ``loader`` reads.
+
+    Nothing is pickled: the folder names the module, which reads the files. It is written by hand, because
+    ``mlflow.pyfunc.save_model`` compares the requirements with every package that is installed, which takes
+    seconds.
+    """
     from mlflow.models import Model
     from mlflow.pyfunc import add_to_model
 
     fresh = target.with_name(f".{target.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
-    save_scoring_model(run, fresh / _DATA, dataset)
+    save(fresh / _DATA)
     _write_environment(fresh)
     model = Model(signature=_signature(has_std), saved_input_example_info=_write_example(fresh, dataset))
-    add_to_model(model, loader_module="gisearch.tracking.scoring_model", data=_DATA, python_env=_PYTHON)
+    add_to_model(model, loader_module=loader, data=_DATA, python_env=_PYTHON)
     model.model_size_bytes = sum(path.stat().st_size for path in fresh.rglob("*") if path.is_file())
     model.save(str(fresh / "MLmodel"))
     shutil.rmtree(target, ignore_errors=True)
@@ -61,14 +92,20 @@ def package_model(run: Path, target: Path, dataset: Dataset, *, has_std: bool) -
 
 
 def weights_digest(package: Path) -> str:
-    """Return a hash of the checkpoint in a packaged model.
+    """Return a hash of the checkpoint in a packaged model; of an ensemble, of all, and of what each weighs.
 
     Raises:
         OSError: there is none.
     """
     from gisearch.training.checkpoint import BEST
+    from gisearch.training.config import MEMBERS_FILE
 
-    return hashlib.blake2b((package / _DATA / BEST).read_bytes(), digest_size=8).hexdigest()
+    data = package / _DATA
+    members = sorted(data.glob(f"*/{BEST}"))
+    hasher = hashlib.blake2b(digest_size=8)
+    for path in [data / MEMBERS_FILE, *members] if members else [data / BEST]:
+        hasher.update(path.read_bytes())
+    return hasher.hexdigest()
 
 
 def _signature(has_std: bool) -> Any:

@@ -5,6 +5,7 @@ Each function returns a matplotlib figure; :func:`save` writes it as PNG.
 
 from gisearch.tracking.plot_binary import reliability, score_distribution_by_class
 from gisearch.tracking.plot_curves import Curve, learning_curves
+from gisearch.tracking.plot_ensemble import selection_paths
 from gisearch.tracking.plot_parallel import parallel_coordinates
 from gisearch.tracking.plot_parameters import choice_effects, parameter_importance
 from gisearch.tracking.plot_pareto import TrialPoint, score_against_cost
@@ -25,6 +26,7 @@ __all__ = [
     "save",
     "score_against_cost",
     "score_distribution_by_class",
+    "selection_paths",
     "svg",
     "take_words",
 ]

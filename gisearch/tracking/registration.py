@@ -1,4 +1,4 @@
-"""The winner of a sweep in MLflow's model registry: a version per winner, found by an alias."""
+"""The models of a sweep in MLflow's model registry: a version per winner or ensemble, found by an alias."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from gisearch.tracking.model_package import weights_digest
 from gisearch.tracking.records import Scalar
 from gisearch.tracking.store import Store
 
-ALIAS = "best"
+ALIAS, ENSEMBLE = "best", "ensemble"
 MODEL_TAG, SWEEP_TAG, WEIGHTS_TAG = "gisearch.model", "gisearch.sweep", "gisearch.weights"
+# Where the sweep's run has the addresses of its models, by alias.
+ADDRESS_TAGS = {ALIAS: MODEL_TAG, ENSEMBLE: "gisearch.ensemble"}
 _NAME = re.compile(r"[^\w\-]+")
 
 
@@ -27,6 +29,8 @@ class Winner:
         description: Markdown, shown on the version's page.
         params: the searched parameters.
         tags: for example the trial and the digest of the data.
+        alias: what finds it in the registry, of ``ADDRESS_TAGS``.
+        metric: the metric of its run that is its score.
     """
 
     name: str
@@ -34,6 +38,8 @@ class Winner:
     description: str
     params: Mapping[str, Scalar]
     tags: Mapping[str, str]
+    alias: str = ALIAS
+    metric: str = "objective"
 
 
 def register(store: Store, parent: str, run_id: str, package: Path, winner: Winner) -> str:
@@ -41,12 +47,13 @@ def register(store: Store, parent: str, run_id: str, package: Path, winner: Winn
 
     A model that has a version already, because an earlier attempt or an earlier end of the sweep registered
     it, gets no second one. A name that belongs to another sweep is left to it: this one's gets the first
-    characters of its run's id at its end. The sweep's run gets the address as a tag, ``gisearch.model``.
+    characters of its run's id at its end. The sweep's run gets the address as a tag, ``gisearch.model`` or
+    ``gisearch.ensemble``.
 
     Args:
         store: the open store.
         parent: the sweep's run.
-        run_id: the winner's run.
+        run_id: the winner's run; of an ensemble the sweep's.
         package: the model's folder.
         winner: what to say about it.
 
@@ -75,9 +82,9 @@ def register(store: Store, parent: str, run_id: str, package: Path, winner: Winn
             description=winner.description,
             model_id=model.model_id,
         )
-    client.set_registered_model_alias(name, ALIAS, version.version)
-    address = f"models:/{name}@{ALIAS}"
-    client.set_tag(parent, MODEL_TAG, address)
+    client.set_registered_model_alias(name, winner.alias, version.version)
+    address = f"models:/{name}@{winner.alias}"
+    client.set_tag(parent, ADDRESS_TAGS[winner.alias], address)
     return address
 
 
@@ -98,8 +105,8 @@ def _claim_name(client: Any, name: str, parent: str) -> str:
 
 
 _ABOUT = f"""\
-**The best model of a sweep: genes in, scores out.** The alias `{ALIAS}` is the sweep's winner; earlier
-versions won before the sweep went on.
+**The best model of a sweep: genes in, scores out.** The alias `{ALIAS}` is the sweep's winner,
+`{ENSEMBLE}` an ensemble of its models where one was made; earlier versions won before the sweep went on.
 
 Columns in: `gene1`, `gene2`, `gene3` (systematic or standard names, empty for fewer deletions). Columns out:
 `score`, and `std` where the model has one.
@@ -125,8 +132,8 @@ def _upload(store: Store, run_id: str, package: Path, winner: Winner, tags: Mapp
         if model.model_id not in (output.model_id for output in client.get_run(run_id).outputs.model_outputs):
             client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
         # The run's own point once more: MLflow keeps it once there, and shows it beside the model.
-        for point in client.get_metric_history(run_id, "objective")[-1:]:
-            metric = Metric("objective", point.value, point.timestamp, point.step, model_id=model.model_id)
+        for point in client.get_metric_history(run_id, winner.metric)[-1:]:
+            metric = Metric(winner.metric, point.value, point.timestamp, point.step, model_id=model.model_id)
             client.log_batch(run_id, [metric])
         client.finalize_logged_model(model.model_id, "READY")
     return model

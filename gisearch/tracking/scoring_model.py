@@ -16,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gisearch.data.cache import load_cell, save_cell
+from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Dataset, LoadReport, Target
 from gisearch.data.gene_names import GeneNames
 from gisearch.data.genotypes import MAX_DELETIONS, Genotypes
-from gisearch.data.queries import GENE_COLUMNS, SCORE_COLUMNS, deleted_genes
-from gisearch.errors import CheckpointError, DataError, nearest_name
+from gisearch.data.queries import SCORE_COLUMNS, deleted_genes
+from gisearch.data.sources.gene_columns import find_gene_columns
+from gisearch.errors import CheckpointError, DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +49,7 @@ class ScoringModel:
 
         Args:
             table: columns gene1, gene2 and gene3 (the last two may be missing): systematic or standard
-                names, empty for fewer deletions. Further columns are ignored.
+                names, empty or missing for fewer deletions. Further columns are ignored.
             params: not used.
 
         Returns:
@@ -69,13 +71,9 @@ class ScoringModel:
 
     def _genotypes(self, table: pd.DataFrame) -> npt.NDArray[np.int64]:
         """Return deleted gene indices, int64 [n, 3], ascending and padded with -1."""
-        if GENE_COLUMNS[0] not in table.columns:
-            found = [str(name) for name in table.columns]
-            raise DataError(
-                f"the table has no column {GENE_COLUMNS[0]!r} (it has: {', '.join(found) or 'none'}); "
-                f"expected {', '.join(GENE_COLUMNS)}.{nearest_name(GENE_COLUMNS[0], found)}"
-            )
-        given = table[[name for name in GENE_COLUMNS if name in table.columns]].fillna("").astype(str)
+        places = find_gene_columns([str(name) for name in table.columns], "the table")
+        given = table.iloc[:, places].astype(object)
+        given = given.where(given.notna(), "").astype(str)
         result = np.full((len(table), MAX_DELETIONS), -1, dtype=np.int64)
         for i, row in enumerate(given.itertuples(index=False)):
             genes = deleted_genes(row, self.names, f"row {i}")
@@ -91,8 +89,9 @@ def save_scoring_model(source: Path, target: Path, dataset: Dataset) -> None:
         DataError: the folder cannot be written.
         OSError: the same, for the checkpoint.
     """
+    from gisearch.training.cells import cell_of
     from gisearch.training.checkpoint import BEST
-    from gisearch.training.config import CONFIG_FILE
+    from gisearch.training.config import CONFIG_FILE, load_config
 
     target.mkdir(parents=True, exist_ok=True)
     for name in (BEST, CONFIG_FILE):
@@ -100,13 +99,19 @@ def save_scoring_model(source: Path, target: Path, dataset: Dataset) -> None:
             raise CheckpointError(f"no trained model in {source}: {name} is missing.")
         shutil.copyfile(source / name, target / name)
     nothing = Genotypes(np.zeros(0, np.int64), np.zeros(1, np.int64))
-    save_cell(target / CELL, dataset.cell, nothing, LoadReport())
+    # With what was derived from the labels, which the folder does not hold.
+    cell = cell_of(load_config(target / CONFIG_FILE), dataset)
+    save_cell(target / CELL, cell, nothing, LoadReport())
     facts = {"name": dataset.target.name, "kind": dataset.target.kind}
     (target / TARGET).write_text(json.dumps(facts), encoding="utf-8")
 
 
-def load_scoring_model(folder: Path) -> ScoringModel:
+def load_scoring_model(folder: Path, shared: CellGraph | None = None) -> ScoringModel:
     """Read what :func:`save_scoring_model` wrote; a model trained on a GPU runs without one too.
+
+    Args:
+        folder: holds the model.
+        shared: the cell graph of a folder that has none of its own, as a member of an ensemble.
 
     Raises:
         CheckpointError: the checkpoint cannot be read, or its weights do not fit.
@@ -115,7 +120,8 @@ def load_scoring_model(folder: Path) -> ScoringModel:
     from gisearch.training.checkpoint import BEST, CheckpointStore
     from gisearch.training.experiment import restore
 
-    cell, _, _ = load_cell(folder / CELL)
+    own = folder / CELL
+    cell = load_cell(own)[0] if shared is None or own.is_file() else shared
     try:
         target = Target(**json.loads((folder / TARGET).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:

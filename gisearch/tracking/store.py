@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gisearch.errors import TrackingError
-from gisearch.tracking.config import SQLITE, TrackingConfig, is_server, resolve_uri, sqlite_path
+from gisearch.tracking.config import TrackingConfig, for_mlflow, is_server, resolve_uri, sqlite_path
 from gisearch.tracking.new_database import alone_with, made_at_once
 from gisearch.tracking.redact import redact_text
 from gisearch.tracking.store_check import check_sqlite, explain, probe_network_database, within
@@ -155,7 +155,7 @@ def _connect(uri: str, experiment: str, database: Path | None) -> Store:
     from mlflow.exceptions import MlflowException
 
     with alone_with(database), made_at_once(database):
-        client = MlflowClient(tracking_uri=_without_stray_folder(uri))
+        client = MlflowClient(tracking_uri=for_mlflow(uri))
     found = client.get_experiment_by_name(experiment)
     if found is None:
         artifacts = None if database is None else (database.parent / ARTIFACTS / _slug(experiment)).as_uri()
@@ -173,13 +173,6 @@ def _connect(uri: str, experiment: str, database: Path | None) -> Store:
             f"`mlflow experiments restore`, or set tracking.experiment to another name."
         )
     return Store(client, uri, experiment, found.experiment_id)
-
-
-def _without_stray_folder(uri: str) -> str:
-    """Name the driver where a path is encoded: else MLflow (3.17) makes a folder of the encoded name."""
-    if not uri.startswith(SQLITE) or "%" not in uri:
-        return uri
-    return uri.replace("sqlite:", "sqlite+pysqlite:", 1)
 
 
 @contextlib.contextmanager

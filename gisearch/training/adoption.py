@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gisearch.config import build
 from gisearch.errors import CheckpointError
 from gisearch.files import write_whole
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
+from gisearch.training.config import ExperimentConfig
 from gisearch.training.objective import Objective
 
 _log = logging.getLogger(__name__)
@@ -62,13 +64,12 @@ class Adoption:
         """
         own, other = CheckpointStore(folder), CheckpointStore(self.source)
         before, state = own.load_last(), other.load_last()
-        if state is None or state["config"]["model"] != config["model"]:
+        if state is None or not _fits(state, config):
             _log.warning(
                 "%s holds no state to take over; the run in %s goes on with its own.", other.folder, folder
             )
-            fits = before is not None and before["config"]["model"] == config["model"]
             # Its own is of this run already: history and best model stay as they are.
-            state = before if fits else None
+            state = before if before is not None and _fits(before, config) else None
         else:
             # The last one before the best one: what trains on meanwhile has a newer best one, not an older.
             best = _better(_load_best(own), _load_best(other), objective)
@@ -89,6 +90,12 @@ class Adoption:
             GisearchError: the folder cannot be written.
         """
         write_whole(folder / ADOPTED_FILE, json.dumps({"leg": self.leg, "from": self.source.name}))
+
+
+def _fits(state: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    """Whether a state's weights are those of the configuration's model, on networks derived alike."""
+    theirs, own = (build(ExperimentConfig, values) for values in (state["config"], config))
+    return (theirs.model, theirs.derived) == (own.model, own.derived)
 
 
 def _load_best(store: CheckpointStore) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from gisearch.config import STRICT, build, to_plain
 from gisearch.data.config import DataConfig
+from gisearch.data.derived.config import DerivedConfig
 from gisearch.errors import ConfigError
 from gisearch.files import write_whole
 from gisearch.models.registry import ModelConfig
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LambdaLR
 
 CONFIG_FILE = "config.yaml"
+# In the folder of an ensemble: its members' folders, which lie in there, with their weights.
+MEMBERS_FILE = "members.json"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -119,6 +122,7 @@ class ExperimentConfig:
         trainer: how long, in which batches, on which device.
         objective: which validation metric decides.
         seed: the master seed of weights, batches and dropout.
+        derived: what the training labels tell of genes beforehand.
     """
 
     data: DataConfig
@@ -127,6 +131,7 @@ class ExperimentConfig:
     trainer: TrainerConfig = Field(default_factory=TrainerConfig)
     objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
     seed: int = Field(default=0, ge=0)
+    derived: DerivedConfig = Field(default_factory=DerivedConfig)
 
 
 def save_config(config: ExperimentConfig, folder: Path) -> Path:

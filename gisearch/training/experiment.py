@@ -12,14 +12,17 @@ import torch
 from gisearch.config import build, flatten, to_plain
 from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Dataset, Target
+from gisearch.data.derived.derive import DerivedCells
 from gisearch.errors import CheckpointError, DataError
 from gisearch.models.base import Model
 from gisearch.models.batch import GenotypeBatch
 from gisearch.seeding import child_seed
 from gisearch.training.adoption import Adoption
 from gisearch.training.allocator import freed_memory_kept
+from gisearch.training.cells import cell_of, derived_cells, is_derived
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
 from gisearch.training.config import CONFIG_FILE, ExperimentConfig, load_config, save_config
+from gisearch.training.cross_fitting import CrossFit
 from gisearch.training.loop import EpochReport, Trainer, peak_memory_mb, predict, resolve_device
 from gisearch.training.metrics import score_subgroups
 from gisearch.training.objective import Objective
@@ -53,8 +56,8 @@ class ExperimentResult:
 
 
 def build_model(config: ExperimentConfig, dataset: Dataset) -> Model:
-    """Build the configured model on the dataset's cell graph, its weights drawn from the seed."""
-    return _build(config, dataset.cell, dataset.target)
+    """Build the configured model to evaluate with, its weights drawn from the seed."""
+    return _build(config, cell_of(config, dataset), dataset.target)
 
 
 def _build(config: ExperimentConfig, cell: CellGraph, target: Target) -> Model:
@@ -94,7 +97,9 @@ def run_experiment(
     objective = Objective.resolve(config.objective, dataset.target)
     if folder is not None:
         group.on_first(lambda: _claim(folder, config, objective, adopt))
-    model = build_model(config, dataset)
+    # Different processors may round differently: all must derive the same.
+    cells = group.on_first(lambda: derived_cells(config, dataset)) if is_derived(config) else None
+    model = _build(config, dataset.cell if cells is None else cells.whole, dataset.target)
     trainer = Trainer(
         model,
         dataset,
@@ -106,6 +111,7 @@ def run_experiment(
         identity={"config": to_plain(config), "data": dataset.digest()},
         group=group,
         model_of=lambda state: _model_of(state, config, model, dataset),
+        cross_fit=None if cells is None else _cross_fit(config, cells, dataset.target),
     )
     progress = trainer.fit(report, recall)
     assert progress.best_value is not None
@@ -121,10 +127,17 @@ def run_experiment(
     )
 
 
+def _cross_fit(config: ExperimentConfig, cells: DerivedCells, target: Target) -> CrossFit:
+    return CrossFit(
+        torch.from_numpy(cells.fold), lambda fold: _build(config, cells.folds[fold], target), len(cells.folds)
+    )
+
+
 def _model_of(state: Mapping[str, Any], config: ExperimentConfig, model: Model, dataset: Dataset) -> Model:
     """Return the model that a checkpoint's weights fit: this run's, or that of a configuration before."""
     other = build(ExperimentConfig, state["config"])
-    return model if other.model == config.model else build_model(other, dataset)
+    same = (other.model, other.derived) == (config.model, config.derived)
+    return model if same else build_model(other, dataset)
 
 
 def _claim(folder: Path, config: ExperimentConfig, objective: Objective, adopt: Adoption | None) -> None:
@@ -183,7 +196,8 @@ def load_trained(folder: Path, dataset: Dataset) -> TrainedModel:
             f"the data has changed since {folder} was trained: its hash is {dataset.digest()}, "
             f"expected {state.get('data')}."
         )
-    return restore(state, dataset.cell, dataset.target, folder)
+    cell = cell_of(build(ExperimentConfig, state["config"]), dataset)
+    return restore(state, cell, dataset.target, folder)
 
 
 def restore(state: Mapping[str, Any], cell: CellGraph, target: Target, folder: Path) -> TrainedModel:
@@ -191,7 +205,7 @@ def restore(state: Mapping[str, Any], cell: CellGraph, target: Target, folder: P
 
     Args:
         state: what the checkpoint holds.
-        cell: the cell graph that it was trained on.
+        cell: the cell graph that it was evaluated on, with derived parts.
         target: the label that it was trained on.
         folder: where the checkpoint lies, for messages.
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from gisearch.models.whole_batch import WholeBatch
 from gisearch.seeding import child_seed
 from gisearch.training.checkpoint import BEST, LAST, CheckpointStore
 from gisearch.training.config import OptimizerConfig, TrainerConfig
+from gisearch.training.cross_fitting import Batch, CrossFit, StepModels
 from gisearch.training.metrics import calibration, is_measurable, load_metrics, score
 from gisearch.training.objective import Objective
 from gisearch.training.recording import RecordedStep
@@ -82,6 +84,7 @@ class Trainer:
         identity: Mapping[str, Any] | None = None,
         group: WorkerGroup | None = None,
         model_of: Callable[[Mapping[str, Any]], Model] | None = None,
+        cross_fit: CrossFit | None = None,
     ) -> None:
         """Prepare; nothing is trained yet.
 
@@ -97,6 +100,7 @@ class Trainer:
             group: the processes that train this model; None is this one alone.
             model_of: builds the model of a checkpoint, for a best one that another configuration reached;
                 None takes ``model``.
+            cross_fit: what each fold of the training genotypes trains on; None trains on what the model has.
 
         Raises:
             ConfigError: there is no such device.
@@ -127,11 +131,12 @@ class Trainer:
                 f"{dataset.target.name!r} in the validation part, which has {len(measured)} genotypes of "
                 f"value {measured[0].item():g}."
             )
-        steps = -(-len(self.data["train"][0]) // trainer.batch_size) * trainer.max_epochs
-        self.optimizer, self.schedule = optimizer.build(model, steps)
-        self._loss = self.group.parallel(self.model)
+        self._models = StepModels(self.model, self.device, cross_fit)
+        steps = self._models.steps_per_epoch(len(self.data["train"][0]), trainer.batch_size)
+        self.optimizer, self.schedule = optimizer.build(model, steps * trainer.max_epochs)
+        self._loss = self.group.parallel(self._models)
         self.progress = Progress()
-        self._recorded: RecordedStep | None = None
+        self._recorded: dict[tuple[int, int], RecordedStep] = {}
         self._best_weights: dict[str, Tensor] | None = None
         self._improved = False
         self._last_saved = time.monotonic()
@@ -212,16 +217,15 @@ class Trainer:
         return float(nn.functional.mse_loss(self.scale.to_model(predicted), self.scale.to_model(labels)))
 
     def _train_epoch(self, epoch: int) -> float:
-        self.model.train()
-        self.model.start_epoch(epoch)
+        self._models.start_epoch(epoch)
         batch, targets = self.data["train"][0], self.targets
         if isinstance(self.model, FittedModel):
             return self.model.fit_epoch(batch, targets)
         total = torch.zeros((), device=self.device)
-        for rows in self._batches(epoch, len(batch)):
-            for part, weight in self._parts(rows):
-                loss = self._backward(batch[part], targets[part], weight)
-                total += loss * weight * (len(rows) / self.group.size)
+        for step in self._models.batches(self.seed, epoch, len(batch), self.config.batch_size):
+            for part, weight in self._parts(step.rows.to(self.device)):
+                loss = self._backward(batch[part], targets[part], weight, step)
+                total += loss * weight * (len(step.rows) / self.group.size)
             if self.clip_norm is not None:
                 nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
             self.optimizer.step()
@@ -232,20 +236,22 @@ class Trainer:
         self.group.check(self.model.monitor)
         return self.group.total(total).item() / len(batch)
 
-    def _backward(self, batch: GenotypeBatch, targets: Targets, weight: float) -> Tensor:
+    def _backward(self, batch: GenotypeBatch, targets: Targets, weight: float, step: Batch) -> Tensor:
         """Add the gradients of the weighted loss to the parameters'; return the loss without the weight."""
-        if self._is_recorded and len(batch) == self.config.batch_size:
-            self._recorded = self._recorded or RecordedStep(
-                self.model, self._loss_at_precision, batch, targets
-            )
-            return self._recorded(batch, targets)
-        loss = self._loss_at_precision(batch, targets)
+        loss_of = partial(self._loss_at_precision, fold=step.fold)
+        if self._is_recorded and step.is_whole:
+            key = step.fold, len(batch)
+            if key not in self._recorded:
+                model = self._models.models[step.fold]
+                self._recorded[key] = RecordedStep(model, loss_of, batch, targets)
+            return self._recorded[key](batch, targets)
+        loss = loss_of(batch, targets)
         (loss * weight).backward()
         return loss.detach()
 
-    def _loss_at_precision(self, batch: GenotypeBatch, targets: Targets) -> Tensor:
+    def _loss_at_precision(self, batch: GenotypeBatch, targets: Targets, *, fold: int) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            loss: Tensor = self._loss(batch, targets)
+            loss: Tensor = self._loss(batch, targets, fold)
         return loss
 
     @property
@@ -273,14 +279,8 @@ class Trainer:
             if group.size > 1:
                 sizes = [len(p[i]) for p in parts]
                 alone = shares[0] is rows
-                self.model.whole_batch = WholeBatch() if alone else SharedBatch(group, sizes)
+                self._models.share_batch(WholeBatch() if alone else SharedBatch(group, sizes))
             yield part, len(part) / whole * group.size
-
-    def _batches(self, epoch: int, size: int) -> Iterator[Tensor]:
-        # The order is a function of seed and epoch alone, so that a continued run repeats it.
-        generator = torch.Generator().manual_seed(child_seed(self.seed, "order", epoch))
-        order = torch.randperm(size, generator=generator).to(self.device)
-        return iter(order.split(self.config.batch_size))
 
     def _advance(self, metrics: Mapping[str, float]) -> None:
         progress = self.progress
@@ -377,7 +377,7 @@ class Trainer:
         if state is None:
             return
         for name, value in self.identity.items():
-            if state.get(name) != value:
+            if not _agrees(state.get(name), value):
                 raise CheckpointError(
                     f"{store.folder} holds the checkpoints of a run with another {name}; "
                     "expected the same to continue it, or a folder of its own."
@@ -408,6 +408,13 @@ class Trainer:
             state = self.group.on_first(lambda: store.load(BEST))
             self.model = self._model_of(state).to(self.device)
             self.model.load_state_dict(state["model"])
+
+
+def _agrees(stored: Any, own: Any) -> bool:
+    """Whether a checkpoint's identity is this run's; of keys that are newer than it nothing can be said."""
+    if isinstance(stored, Mapping) and isinstance(own, Mapping):
+        return all(key in own and _agrees(value, own[key]) for key, value in stored.items())
+    return bool(stored == own)
 
 
 def predict(

@@ -12,10 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from gisearch.errors import GisearchError, NonFiniteError
-from gisearch.models.base import Model
-from gisearch.models.batch import GenotypeBatch
 from gisearch.models.layers.stages import StageMonitor
-from gisearch.models.targets import Targets
 from gisearch.models.whole_batch import WholeBatch
 
 T = TypeVar("T")
@@ -110,10 +107,9 @@ class WorkerGroup:
         if problem is not None:
             raise NonFiniteError(problem)
 
-    def parallel(self, model: Model) -> nn.Module:
-        """Return the model's training loss; with several processes its gradients are averaged over them."""
-        loss = _TrainingLoss(model)
-        if self.size == 1 or not any(p.requires_grad for p in model.parameters()):
+    def parallel(self, loss: nn.Module) -> nn.Module:
+        """Return the training loss; with several processes its gradients are averaged over them."""
+        if self.size == 1 or not any(p.requires_grad for p in loss.parameters()):
             return loss
         # Weights are drawn from one seed and the graph is the same: there is nothing to send around. A
         # schedule may leave weights out for some epochs; they must keep having no gradient at all, not zero.
@@ -123,17 +119,6 @@ class WorkerGroup:
             return DistributedDataParallel(
                 loss, broadcast_buffers=False, init_sync=False, find_unused_parameters=True
             )
-
-
-class _TrainingLoss(nn.Module):
-    """The training loss as a forward pass, which is what DistributedDataParallel watches."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch: GenotypeBatch, targets: Targets) -> Tensor:
-        return self.model.training_loss(batch, targets)
 
 
 class SharedBatch(WholeBatch):

@@ -140,6 +140,27 @@ class TestProposal:
         best = source.trained()[0]
         assert find_centre(source, "model.name", None).row == best
 
+    def test_where_the_winner_lacks_the_choice_the_best_that_has_it_is_taken(
+        self, source: Source, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        additive, dango = (
+            next(row for row in source.trained() if row.trial_id == centre_of(source, model))
+            for model in ("additive", "dango_gi")
+        )
+        rows = [additive, *(row for row in source.trained() if LOCAL in row.params)]
+        monkeypatch.setattr(Source, "trained", lambda self: rows)
+        centre = find_centre(source, LOCAL, None)
+        assert centre.row == dango
+        assert centre.note is not None
+        assert centre.note.startswith(f"the best trial, {additive.trial_id} (val/pearson ")
+        assert f"has no {LOCAL}; this is about {dango.trial_id} (" in centre.note
+        record = propose_ablation(source, source.load_data(), LOCAL, ASKED, None)
+        assert record.notes[0] == centre.note
+        assert record.candidates[0].params[LOCAL] == dango.params[LOCAL]
+        # One that has it, or that everybody has, is about the best as before.
+        assert find_centre(source, "model.name", None).note is None
+        assert find_centre(source, "trainer.batch_size", None).row == additive
+
     def test_a_choice_that_the_centre_switches_off(self, source: Source) -> None:
         off = centre_of(source, "dango_gi", **{LOCAL: False})
         asked = {**ASKED, "of": off}

@@ -65,13 +65,13 @@ class TestSource:
             (0, second),
         ]
         search = plan.config.search
-        assert (search.trials, search.scheduler, search.keep_checkpoints) == (4, "none", 4)
+        assert (search.trials, search.scheduler, search.num_kept) == (4, "none", 4)
         assert (plan.config.name, plan.question) == ("other", "Why?")
         assert Path(plan.config.results.dir) == source.results_dir
         # The trial's own seed stands, whatever the ledger proposes.
         assert plan.configure(plan.baselines[2], seed=99).seed == 0
         assert plan.configure(first, seed=99).seed == 99
-        assert list(plan.models())
+        assert list(plan.variants())
         # The same trials from the sweep's own file, when it is resumed.
         again = plan_sweep(tmp_path / "other.yaml", plan.overrides)
         assert again.baselines == plan.baselines

@@ -24,8 +24,8 @@ from gisearch.search.results import SweepResults, load_results
 from tests.answers.sweeps import FAILURE, write_sweep
 
 SECTIONS = [
-    *("answer", "confirmed", "worth", "leaderboard", "mattered", "parallel", "curves", "predictions"),
-    *("calibration", "subgroups", "attention", "pareto", "failures", "provenance"),
+    *("answer", "confirmed", "worth", "ensemble", "leaderboard", "mattered", "parallel", "curves"),
+    *("predictions", "calibration", "subgroups", "attention", "pareto", "failures", "provenance"),
 ]
 
 
@@ -89,6 +89,11 @@ def test_every_section_is_there_in_the_contents_and_says_something(page: str) ->
     assert linked == [f"#{key}" for key in SECTIONS]
     assert all(len(reader.words[key]) > 20 for key in SECTIONS)
     assert not [values for values in reader.all("figure") if not values]
+
+
+def test_the_page_says_what_was_left_out_of_the_data(page: str) -> None:
+    words = Reader(page).words["provenance"]
+    assert "left out for unknown genes such as 'OLD1': 1 of 2 rows of network net (50.0 %)" in words
 
 
 def test_the_page_asks_for_nothing_and_names_no_element_twice(page: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import BENCHMARKS, main
+from benchmarks.__main__ import BENCHMARKS, COMMANDS, main
 from benchmarks.report import Options, Report, Row, SkippedError
 from gisearch.command_line import run
 
@@ -36,8 +36,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
 def test_every_name_is_a_module_with_a_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list"]) == 0
     listed = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in listed] == list(BENCHMARKS)
-    for name in BENCHMARKS:
+    assert [line.split()[0] for line in listed] == [*BENCHMARKS, *COMMANDS]
+    for name in (*BENCHMARKS, *COMMANDS):
         module = importlib.import_module(f"benchmarks.{name}")
         assert callable(module.benchmark)
         assert module.__doc__
@@ -48,6 +48,13 @@ def test_an_unknown_name_is_one_sentence_with_the_nearest(capsys: pytest.Capture
     error = capsys.readouterr().err
     assert error.startswith("error: unknown benchmark 'perturbations'; expected one of perturbation, ")
     assert error.endswith("Did you mean 'perturbation'?\n")
+
+
+def test_a_command_with_options_of_its_own_is_asked_for_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(main, ["start", "results"]) == 2
+    assert capsys.readouterr().err == (
+        "error: results has options of its own: give it as the first and only name.\n"
+    )
 
 
 def test_json_holds_the_reports_and_what_was_skipped(

@@ -43,6 +43,11 @@ class Variant:
     def config(self, extra: Mapping[str, Any] | None = None) -> Any:
         return build(MODELS[self.model], assign({}, {**self.case.base, **self.changes, **(extra or {})}))
 
+    @property
+    def reads_features(self) -> bool:
+        """Whether gene features take part in the scores, through weights of their own."""
+        return not {"features", "both"}.isdisjoint(v for v in self.changes.values() if isinstance(v, str))
+
     def __str__(self) -> str:
         text = ",".join(f"{key}={value}" for key, value in self.changes.items())
         return f"{self.model}:{text or 'base'}"
@@ -148,8 +153,9 @@ def all_options() -> list[Option]:
 
 @pytest.fixture(scope="session")
 def dataset(make_dataset: Callable[..., Dataset]) -> Dataset:
-    """The tiny cell with fitness as its target: single, double and triple deletions."""
-    return make_dataset("data=demo_tiny", "data.target=fitness")
+    """The tiny cell with fitness as its target: one to three deletions; two tables of features."""
+    features = ("data.cell.feature_width=5", "data.builtin_features=[degrees]")
+    return make_dataset("data=demo_tiny", "data.target=fitness", *features)
 
 
 @pytest.fixture(scope="session")

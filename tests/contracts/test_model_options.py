@@ -48,7 +48,11 @@ def has_effect(option: Any, make_model: MakeModel, batch: GenotypeBatch, targets
     reference, changed = make_model(option.reference), make_model(option.changed)
     if isinstance(reference, FittedModel):
         # Its options shape what the algorithm finds, and not what one does with given numbers.
-        return differ(reference(batch).score, changed(batch).score)
+        one, other = reference(batch), changed(batch)
+        if (one.std is None) != (other.std is None):
+            return True
+        by_std = one.std is not None and other.std is not None and differ(one.std, other.std)
+        return differ(one.score, other.score) or by_std
     if shapes(reference) != shapes(changed):
         return True
     outputs = []

@@ -16,6 +16,7 @@ from torch import nn
 from gisearch.config import assign, build
 from gisearch.data.cell_graph import CellGraph, Network
 from gisearch.data.dataset import Dataset
+from gisearch.data.gene_features import GeneFeatures
 from gisearch.data.gene_names import GeneNames
 from gisearch.errors import NonFiniteError
 from gisearch.models.base import FittedModel, Model
@@ -89,8 +90,9 @@ def test_names_of_genes_do_not_matter(
     relabelled = variant.config().build(relabel(dataset.cell, to), dataset.target).double().eval()
     state = model.state_dict()
     per_gene = [name for name, value in state.items() if value.ndim and value.shape[0] == number]
-    # One without gradients may know genes by the cell graph alone.
-    assert per_gene or not variant.case.needs_gradient, "without gene embeddings genes are not told apart"
+    # One without gradients, or with features for embeddings, may know genes by the cell graph alone.
+    by_cell = not variant.case.needs_gradient or variant.reads_features
+    assert per_gene or by_cell, "without gene embeddings genes are not told apart"
     back = torch.from_numpy(np.argsort(to))
     relabelled.load_state_dict({n: v[back] if n in per_gene else v for n, v in state.items()})
     renamed = GenotypeBatch(torch.from_numpy(to)[batch.deleted], batch.present)
@@ -112,7 +114,12 @@ def relabel(cell: CellGraph, to: np.ndarray[Any, np.dtype[np.int64]]) -> CellGra
     metabolism = cell.metabolism
     if metabolism is not None:
         metabolism = dataclasses.replace(metabolism, complex_genes=to[metabolism.complex_genes])
-    return CellGraph(GeneNames(tuple(names)), networks, metabolism)
+    back = np.argsort(to)
+    features = {
+        name: GeneFeatures(name, table.values[back], table.known[back])
+        for name, table in cell.features.items()
+    }
+    return CellGraph(GeneNames(tuple(names)), networks, metabolism, features)
 
 
 def test_a_batch_of_one_equals_its_row(variant: Any, make_model: MakeModel, batch: GenotypeBatch) -> None:
@@ -154,7 +161,8 @@ def test_bfloat16_is_close_to_single_precision(
     model.monitor.check()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
     assert torch.corrcoef(torch.stack([rounded.float(), exact]))[0, 1] > 0.95
-    assert torch.equal(rounded.float(), exact) != variant.case.rounds, "autocast does something"
+    rounds = variant.case.rounds or variant.reads_features
+    assert torch.equal(rounded.float(), exact) != rounds, "autocast does something"
 
 
 def test_parameters_are_counted_by_component(variant: Any, make_model: MakeModel) -> None:

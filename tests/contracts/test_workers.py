@@ -16,14 +16,20 @@ from tests.contracts.processes import EPOCHS, train, worker
 SIZE = 2
 Case = tuple[str, dict[str, Any]]
 
+DERIVED = {"derived.positive": True, "derived.threshold": 0.0, "derived.profile.similarity": "smoothed"}
+
 CASES: list[Case] = [
     *((name, {}) for name in MODELS),
     # Parts of a batch, of which every process has as many.
     ("dango_gi", {"trainer.accumulate": 3}),
     # The last batch is one genotype, which two processes cannot share.
     ("dango_gi", {"trainer.batch_size": 167}),
+    # A model per fold, of which every step leaves all but one out.
+    ("dango_gi", {**DERIVED, "derived.folds": 3}),
+    ("boosted_trees", {**DERIVED, "derived.folds": 3}),
     # Some weights have no gradient at all in the first epochs, and others in the last.
     ("dango", {"model.schedule.name": "pre_then_post", "model.schedule.transition_epochs": 1}),
+    ("dango_gi", {"data.cell.feature_width": 4, "model.encoder.inputs": "both"}),
 ]
 
 

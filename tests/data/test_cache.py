@@ -8,6 +8,7 @@ import pytest
 from gisearch.data import cache
 from gisearch.data.cell_graph import CellGraph, Network
 from gisearch.data.dataset import LoadReport
+from gisearch.data.gene_features import GeneFeatures
 from gisearch.data.gene_names import GeneNames
 from gisearch.data.genotypes import Genotypes
 from gisearch.data.synthetic import DemoCellConfig, generate_demo_cell
@@ -50,6 +51,20 @@ def test_aliases_and_a_cell_without_metabolism(tmp_path: Path) -> None:
     again = cache.load_cell(tmp_path / "c.npz")[0]
     assert again.metabolism is None
     assert again.names.resolve(["ALIAS", "both", "X"]).indices.tolist() == [0, -1, 0]
+
+
+def test_gene_features_survive_the_round_trip(tmp_path: Path) -> None:
+    bare, genotypes = demo()
+    known = np.arange(bare.num_genes) % 3 > 0
+    cell = bare.with_features(
+        GeneFeatures.standardised("index", np.arange(bare.num_genes)[:, None], known),
+        GeneFeatures.standardised("two", np.eye(bare.num_genes)[:, :2]),
+    )
+    cache.save_cell(tmp_path / "cell.npz", cell, genotypes, REPORT)
+    again = cache.load_cell(tmp_path / "cell.npz")[0]
+    assert again.digest() == cell.digest()
+    assert list(again.features) == ["index", "two"]
+    assert again.features["index"].known.tolist() == known.tolist()
 
 
 def test_the_file_holds_no_pickle(tmp_path: Path) -> None:

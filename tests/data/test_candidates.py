@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from itertools import combinations
 from pathlib import Path
 
@@ -92,9 +93,27 @@ def test_a_bad_list_of_genes(tmp_path: Path, text: str, message: str) -> None:
     assert str(error.value) == message.format(path)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gene\tscore\nCOQ1\t1\n\nYAL001C\t2\n",
+        '# by hand\n"systematic_name","note"\n"YBR003W","x, y"\n"YAL001C",\n',
+        "\ufeffCOQ1\r\n4932.YAL001C\r\n",
+        "# gene of interest\nCOQ1\nNA\nTFC3\n",
+    ],
+)
+def test_a_list_is_read_as_other_tables_are(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "genes.txt"
+    path.write_bytes(gzip.compress(text.encode()))
+    assert read_genes(path, NAMES).tolist() == [2, 0]
+
+
 def test_a_list_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"^no list of genes at .*none\.txt\.$"):
+    with pytest.raises(DataError, match=r"none\.txt: no such file; expected a list of genes"):
         read_genes(tmp_path / "none.txt", NAMES)
-    (tmp_path / "bad.txt").write_bytes(b"\xff\xfe")
-    with pytest.raises(DataError, match=r"^cannot read the list of genes .*bad\.txt: 'utf-8'"):
+    (tmp_path / "bad.txt").write_bytes(b"TFC3\n\xf0\n")
+    with pytest.raises(DataError, match=r"bad\.txt, line 2: is no text in UTF-8"):
+        read_genes(tmp_path / "bad.txt", NAMES)
+    (tmp_path / "bad.txt").write_bytes("TFC3\n".encode("utf-16"))
+    with pytest.raises(DataError, match=r"bad\.txt: is text in UTF-16"):
         read_genes(tmp_path / "bad.txt", NAMES)

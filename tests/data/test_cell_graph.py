@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from gisearch.data.cell_graph import CellGraph, Network
+from gisearch.data.gene_features import GeneFeatures
 from gisearch.data.gene_names import GeneNames
 from gisearch.errors import DataError
 
@@ -97,3 +98,42 @@ def test_networks_cannot_be_replaced() -> None:
     cell = CellGraph(NAMES, {"physical": network()})
     with pytest.raises(TypeError):
         cell.networks["other"] = network("other")  # type: ignore[index]
+
+
+def table(name: str = "expression", genes: int = 5) -> GeneFeatures:
+    return GeneFeatures(name, np.ones((genes, 2), np.float32), np.ones(genes, bool))
+
+
+def test_gene_features_are_content_and_survive_pickling() -> None:
+    bare = CellGraph(NAMES, {"physical": network()})
+    cell = bare.with_features(table())
+    assert cell.digest() != bare.digest()
+    again = pickle.loads(pickle.dumps(cell))
+    assert again.digest() == cell.digest()
+    assert again.features["expression"].values.tolist() == [[1, 1]] * 5
+    assert cell.with_features(table("codons")).select_features(["codons"])[0].name == "codons"
+    assert [t.name for t in cell.with_features(table("codons")).select_features(None)] == [
+        "expression",
+        "codons",
+    ]
+
+
+def test_without_gene_features_the_digest_is_the_one_of_before_there_were_any() -> None:
+    assert CellGraph(NAMES, {"physical": network()}).digest() == "81e142e8bda5faf4"
+
+
+def test_networks_are_added_or_replaced_in_their_place() -> None:
+    cell = CellGraph(NAMES, {"a": network("a"), "b": network("b")})
+    more = cell.with_networks(network("a", [[0], [4]]), network("c"))
+    assert list(more.networks) == ["a", "b", "c"]
+    assert more.networks["a"].num_edges == 2
+    assert list(cell.networks) == ["a", "b"]
+
+
+def test_gene_features_that_do_not_fit_the_cell() -> None:
+    with pytest.raises(DataError, match="have 4 rows; expected one for each of 5 genes"):
+        CellGraph(NAMES, features={"expression": table(genes=4)})
+    with pytest.raises(DataError, match="'expression' are stored under the name 'x'"):
+        CellGraph(NAMES, features={"x": table()})
+    with pytest.raises(DataError, match=r"no gene features 'expresion' \(it has: expression\).*'expression'"):
+        CellGraph(NAMES, features={"expression": table()}).select_features(["expresion"])

@@ -33,6 +33,17 @@ def test_inspect_prints_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Cell: 40 genes" in capsys.readouterr().out
 
 
+def test_inspect_shows_what_the_training_part_tells(capsys: pytest.CaptureFixture[str]) -> None:
+    derived = ["derived.positive=true", "derived.threshold=0.5", "derived.profile.similarity=raw"]
+    assert run(main, ["inspect", TINY, *derived, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    networks = {network["name"]: network for network in summary["networks"]}
+    assert list(networks)[3:] == ["derived_positive", "derived_profile"]
+    assert networks["derived_positive"]["edges"] > 0
+    assert 0 < networks["derived_positive"]["genes"] <= summary["genes"]
+    assert networks["derived_profile"]["scores"]
+
+
 def test_build_writes_a_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["build", TINY, "-o", str(tmp_path / "cell.npz")]) == 0
     assert "genes: 40 generated" in capsys.readouterr().out
@@ -88,6 +99,10 @@ def test_fetch_without_network_is_one_sentence(
             "error: data.target: 'fitnes' is not measured in this data (it has: fitness",
         ),
         ([TINY, "data.sed=1"], "unknown key 'data.sed'"),
+        (
+            [TINY, "derived.positive=true", "derived.label=fitnes"],
+            "error: derived.label: 'fitnes' is not measured in this data (it has: fitness",
+        ),
         (["data=tables"], "error: data.networks: at least one file is required"),
     ],
 )

@@ -121,5 +121,8 @@ def test_bad_network_files(file: dict[str, Any], message: str) -> None:
 
 
 def test_bad_genotype_file() -> None:
+    for file in ({"columns": ["1", "2"]}, {"labels": {"fitness": "3"}}, {}):
+        with pytest.raises(ConfigError, match="header: false numbers the columns '1', '2'"):
+            make(source="tables", genotypes={"k": {"path": "x", "header": False, **file}})
     with pytest.raises(ConfigError, match="labels means nothing for the format kuzmin2018; leave it out"):
         make(source="tables", genotypes={"k": {"path": "x", "format": "kuzmin2018", "labels": {}}})

@@ -32,6 +32,9 @@ def edges_of(path: Path, **options: object) -> set[tuple[int, int]]:
         ("protein1 protein2\nYAL001C VPS8\n", False),
         ("regulator\ttarget\nYAL001C\tVPS8\n", True),
         ("TF;Gene\nYAL001C;VPS8\n", True),
+        ("gene\tpartner\nYAL001C\tVPS8\n", False),
+        ("orf1,orf2\n4932.YAL001C,4932.YAL002W\n", False),
+        ("gene1,gene2\nYAL001C\u200b,VPS8\n", False),
         ("# made by hand\n# gene pairs\ngene1\tgene2\n\nYAL001C\tVPS8\n", False),
         ("\ufeffgene1\tgene2\r\nYAL001C\tVPS8\r\n", False),
     ],
@@ -76,6 +79,13 @@ def test_scores_are_scaled_and_thresholded(tmp_path: Path) -> None:
     assert strict.notes == ("network net: 2 rows left out with a score below 500",)
 
 
+def test_a_score_under_a_name_that_is_not_known_is_said_not_to_be_used(tmp_path: Path) -> None:
+    text = "gene1,gene2,combined_score\nYAL001C,VPS8,900\n"
+    read = read_edge_list(write(tmp_path / "edges.csv", text), "net")
+    assert read.scores is None
+    assert read.notes == ("network net: columns not used: combined_score",)
+
+
 def test_unknown_genes_are_counted_and_their_rows_left_out(tmp_path: Path) -> None:
     text = "gene1\tgene2\nYAL001C\tVPS8\nYAL001C\tQ0010\nq0010\tNEW1\nVPS8\tVPS8\nVPS8\tTFC3\n"
     resolved = read_edge_list(write(tmp_path / "e.tsv", text), "net").resolve(NAMES)
@@ -95,7 +105,18 @@ def test_unknown_genes_are_counted_and_their_rows_left_out(tmp_path: Path) -> No
             "from_gene\tto_gene\nA\tB\n",
             {},
             "edges.tsv: no two columns of gene names; expected for example 'gene1' and 'gene2', or "
-            "'regulator' and 'target', found the columns 'from_gene', 'to_gene'",
+            "'regulator' and 'target', found the columns 'from_gene', 'to_gene': name them with "
+            "columns: [first, second], or set header: false for a file without a header.",
+        ),
+        (
+            "YAL001C\tVPS8\nYAL001C\tEFB1\n",
+            {"source_column": "YAL001C", "target_column": "VPS8"},
+            "edges.tsv, line 1: 'YAL001C' looks like data, not like a column's name; set header: false",
+        ),
+        (
+            "gene1\tgene2\nYAL001C\tVPS8\nYAL001C\tNA\n",
+            {},
+            "edges.tsv, line 3, column 'gene2': expected a gene name, got 'NA'.",
         ),
         (
             "kinase\tsubstrate\nA\tB\n",
@@ -110,7 +131,7 @@ def test_unknown_genes_are_counted_and_their_rows_left_out(tmp_path: Path) -> No
         (
             "gene1\tgene2\tscore\nYAL001C\tVPS8\tnan\n",
             {},
-            "edges.tsv, line 2, column 'score': got 'nan'; expected a number, or an empty cell",
+            "edges.tsv, line 2, column 'score': expected a score from 0 to 1, got nothing.",
         ),
         (
             "gene1\tgene2\tscore\nYAL001C\tVPS8\tinf\n",
@@ -130,7 +151,7 @@ def test_unknown_genes_are_counted_and_their_rows_left_out(tmp_path: Path) -> No
         (
             "gene1\tgene2\tscore\nYAL001C\tVPS8\t\n",
             {},
-            "edges.tsv, line 2, column 'score': expected a score from 0 to 1, got nothing",
+            "edges.tsv, line 2, column 'score': expected a score from 0 to 1, got nothing.",
         ),
         (
             "gene1\tgene2\nYAL001C\tVPS8\nYAL001C\t\n",

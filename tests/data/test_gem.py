@@ -132,6 +132,22 @@ def test_unknown_genes_are_counted(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("spelling", ["YAL003W_A", "YAL003W.A", "yal003w_a"])
+def test_the_spelling_of_other_models_is_known(tmp_path: Path, spelling: str) -> None:
+    """iMM904 writes YHR001W_A: taken for unknown, such genes lost their reactions."""
+    path = tmp_path / "model.yml"
+    path.write_text(YAML.replace("YAL003W-A", spelling))
+    read = read_gem(path)
+    built, unknown, _ = read.resolve(NAMES)
+    assert 2 in built.complex_genes
+    assert unknown == {"Q0045": 1}
+    assert read.immortal(unknown) == (
+        "metabolism: 1 genes of the rules of 1 reactions are unknown and can never be deleted ('Q0045')"
+    )
+    lost = read.left_out(unknown, NAMES)
+    assert str(lost) == "1 of 4 genes of metabolism (25.0 %)"
+
+
 def test_a_rule_that_would_blow_up_is_refused(tmp_path: Path) -> None:
     pairs = " and ".join(f"(a{i} or b{i})" for i in range(14))
     path = tmp_path / "model.yml"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gisearch.data.gene_names import GeneNames
+from gisearch.data.gene_names import GeneNames, canonical_name
 from gisearch.errors import DataError
 
 NAMES = GeneNames(
@@ -102,3 +102,49 @@ def test_an_alias_resolves_exactly_where_one_gene_claims_it(
     names = GeneNames(tuple(systematic), aliases={"an alias": tuple(owners)})
     expected = systematic.index(owners[0]) if len(set(owners)) == 1 else -1
     assert np.array_equal(names.resolve(["AN ALIAS"]).indices, [expected])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "4932.YHR001W-A",
+        "559292.YHR001W-A",
+        "YHR001W_A",
+        "yhr001w.a",
+        "YHR001W\u2011A",
+        "YHR001W\u2013A",
+        "YHR001W\u00ad-A".replace("-", ""),
+        "\u200bYHR001W-A\u00a0",
+        "\uff39HR001W-A",
+        " YHR001W-A\ufeff",
+    ],
+)
+def test_a_name_is_known_however_a_file_came_to_write_it(name: str) -> None:
+    names = GeneNames(("YAL001C", "YHR001W-A"))
+    assert names.index_of(name) == 1
+    assert names.resolve([name]).indices.tolist() == [1]
+    assert canonical_name(name).upper() == "YHR001W-A"
+
+
+@pytest.mark.parametrize("name", ["YHR001W_dma1", "12.5", "COX1.2", "9606.", "TLC1_A", "Δ1"])
+def test_other_names_stay_as_they_are(name: str) -> None:
+    assert canonical_name(name) == name
+
+
+def test_a_table_of_names_may_spell_so_itself() -> None:
+    names = GeneNames(("YHR001W_A", "YAL001C"), aliases={"4932.OLD1": ("YAL001C",)})
+    assert names.resolve(["YHR001W-A", "YHR001W_A", "OLD1"]).indices.tolist() == [0, 0, 1]
+
+
+def test_a_look_alike_that_is_not_known_is_shown_escaped() -> None:
+    with pytest.raises(DataError, match=r"unknown gene 'TF\\u04213'"):
+        GeneNames(("YAL001C",), ("TFC3",)).index_of("TF\u04213")
+
+
+def test_why_two_names_are_one_gene() -> None:
+    names = GeneNames(("YAL003W-A", "YAL004W"), ("", "EFB1"), {"YAL003W": ("YAL004W",)})
+    assert names.same_gene("YAL003W", "EFB1") == (
+        "the same gene is deleted twice: 'YAL003W' as an alias and 'EFB1' as the standard name are both "
+        "YAL004W"
+    )
+    assert names.same_gene("EFB1", "efb1") == "the same gene is deleted twice ('EFB1')"

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from gisearch.data.cell_graph import CellGraph, Network
 from gisearch.data.config import DemoData
 from gisearch.data.dataset import Dataset, LoadReport, Target
+from gisearch.data.gene_features import GeneFeatures
 from gisearch.data.gene_names import GeneNames
 from gisearch.data.genotypes import Genotypes
 from gisearch.data.inspect import show, summarise
@@ -82,6 +84,32 @@ def test_the_tables_show_what_the_summary_holds(small: Dataset, capsys: pytest.C
         "a file",
     ):
         assert text in shown
+
+
+def test_gene_features_are_counted_by_genes_with_a_row(
+    small: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = np.array([True, True, False, True, False, False])
+    table = GeneFeatures.standardised("expression", np.arange(12.0).reshape(6, 2), known)
+    assert summarise(small)["features"] == []
+    data = dataclasses.replace(small, cell=small.cell.with_features(table))
+    # The split's genotypes delete A, B, C, D and E, F; training those of the second and third row: A and B.
+    assert summarise(data)["features"] == [
+        {
+            "name": "expression",
+            "width": 2,
+            "known": 3,
+            "missing": 3,
+            "known_deleted": 3,
+            "missing_deleted": 3,
+            "known_unseen": 1,
+            "missing_unseen": 3,
+        }
+    ]
+    show(summarise(data))
+    shown = capsys.readouterr().out
+    assert "Gene features" in shown
+    assert "expression" in shown
 
 
 def test_the_demo_shows_metabolism_and_noise_ceiling(capsys: pytest.CaptureFixture[str]) -> None:

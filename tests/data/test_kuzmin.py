@@ -148,7 +148,7 @@ def test_kuzmin_2020_as_a_spreadsheet(tmp_path: Path) -> None:
             "line 2: expected strain IDs that name 1 to 3 genes, got 'A+B_tm1' and 'C+D_dma1'",
         ),
         (
-            ("YDL227C_tm1", "", "YDL227C_dma1", *DOUBLE[3:], "", ""),
+            ("_tm1", "", "_dma1", *DOUBLE[3:], "", ""),
             "expected strain IDs that name 1 to 3 genes",
         ),
     ],
@@ -168,3 +168,21 @@ def test_a_missing_column_names_the_file(tmp_path: Path) -> None:
         read_kuzmin2018(tmp_path / "aao1729_data_s1.tsv")
     with pytest.raises(DataError, match=r"expected Table S1 of Kuzmin et al\. 2020"):
         read_kuzmin2020(tmp_path / "s1.tsv")
+
+
+def test_a_query_of_the_neutral_locus_alone_has_no_interaction(tmp_path: Path) -> None:
+    """A control: its score is that of a single deletion, also where no column says so."""
+    row = ("YDL227C_sn1", "ho", "YBL007C_dma2", "sla1", "", "0.1", "0.1", "0.5", "", "0.9", "0.9", "0.01")
+    path = write(tmp_path, [(*DOUBLE, "0.9", "0.1"), row])
+    text = path.read_text().splitlines()
+    kind = HEADER_2018.index("Combined mutant type")
+    path.write_text(
+        "\n".join("\t".join(c for i, c in enumerate(r.split("\t")) if i != kind) for r in text) + "\n"
+    )
+    resolved = resolve(read_kuzmin2018(path))
+    assert [resolved.genotypes.genes_of(i).tolist() for i in range(2)] == [[0, 1], [1]]
+    np.testing.assert_allclose(resolved.genotypes.labels["gene_interaction"], [0.007534, np.nan], rtol=1e-5)
+    np.testing.assert_allclose(resolved.genotypes.labels["fitness"], [0.9, 0.9], rtol=1e-5)
+    assert resolved.notes[-1].startswith(
+        "kuzmin.tsv: 1 rows delete a single gene, whose gene_interaction is none"
+    )

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 import shutil
 from pathlib import Path
@@ -12,8 +13,9 @@ from gisearch.data.config import DataConfig, DemoData, TablesData
 from gisearch.data.dataset import Dataset
 from gisearch.data.load import load_dataset, load_tables
 from gisearch.data.synthetic import DemoCellConfig
-from gisearch.errors import DataError
+from gisearch.errors import ConfigError, DataError
 
+UNUSED = "network physical: columns not used: n_complexes"
 GENES = [f"YAL{i:03d}W" for i in range(12)]
 
 
@@ -68,13 +70,14 @@ def test_a_binary_target_is_learned_from_orders_with_both_classes(yeast: Path) -
     used = np.concatenate([data.split.train, data.split.val, data.split.test])
     assert set(data.genotypes.order[used].tolist()) == {2}
     assert data.report.notes == (
+        UNUSED,
         "target strong_negative: genotypes of order 2 only, because all 8 of order 3 belong to one class; "
         "set data.orders to change that",
     )
     both = load(source="yeast", root=str(yeast), orders=[2, 3])
     used = np.concatenate([both.split.train, both.split.val, both.split.test])
     assert len(used) == 55 + 8
-    assert both.report.notes == ()
+    assert both.report.notes == (UNUSED,)
 
 
 def test_single_mutant_fitness_is_a_regression_target(yeast: Path) -> None:
@@ -86,7 +89,7 @@ def test_single_mutant_fitness_is_a_regression_target(yeast: Path) -> None:
 def test_genes_in_no_network_are_counted_and_named(yeast: Path) -> None:
     data = load(source="yeast", root=str(yeast), target="fitness")
     note = "gene in no network: 1 genes of 1 labelled genotypes are in no network (YAL011W)"
-    assert data.report.notes == (note,)
+    assert data.report.notes == (UNUSED, note)
     with pytest.raises(
         DataError, match=re.escape(f"{note}; add a network that holds them or set data.isolated")
     ):
@@ -276,12 +279,84 @@ def test_tables_can_bypass_the_cache(yeast: Path, tmp_path: Path) -> None:
     config = build(
         TablesData,
         {
+            "genes": str(yeast / "genes.tsv"),
             "networks": {"net": {"path": str(yeast / "complexportal_physical.tsv")}},
             "genotypes": {"screen": {"path": str(yeast / "costanzo2016_smf.tsv")}},
         },
     )
     load_tables(config, use_cache=False)
     assert not (cache.cache_folder() / "cells").exists()
+
+
+def screened(yeast: Path, network: str, genes: str | None = "genes.tsv", **values: Any) -> Dataset:
+    """Load the folder's double deletions with another network."""
+    (yeast / "net.csv").write_text(network)
+    return load(
+        source="tables",
+        genes=genes and str(yeast / genes),
+        networks={"net": {"path": str(yeast / "net.csv")}},
+        genotypes={"screen": {"path": str(yeast / "kuzmin2018_significant.tsv")}},
+        target="strong_negative",
+        **values,
+    )
+
+
+ENTREZ = "gene1,gene2\n850001,860001\n850002,860002\n"
+
+
+def test_a_network_in_other_identifiers_is_an_error(yeast: Path) -> None:
+    message = (
+        "2 of 2 rows of network net (100.0 %) were left out: their names are not among the genes of "
+        f"{yeast / 'genes.tsv'}, such as '850001', '850002', '860001' ('850001' looks like an Entrez "
+        "number: map such columns to gene names first); expected at most 50% (data.max_unknown) to be left "
+        "out; data.max_unknown=1 lifts this."
+    )
+    for _ in range(2):  # once read, once recalled
+        with pytest.raises(DataError, match=re.escape(message)):
+            screened(yeast, ENTREZ)
+        assert screened(yeast, ENTREZ, max_unknown=1.0).cell.networks["net"].num_edges == 0
+
+
+def test_a_network_that_shares_no_gene_with_the_screen_is_an_error_without_a_table_of_genes(
+    yeast: Path,
+) -> None:
+    screen = yeast / "kuzmin2018_significant.tsv"
+    screen.write_text("\n".join(line for line in screen.read_text().splitlines() if "\tG" not in line) + "\n")
+    message = (
+        "network net: none of its 4 genes (850001, 850002, 860001, ...) is deleted in any genotype (YAL000W,"
+    )
+    with pytest.raises(DataError, match=re.escape(message)):
+        screened(yeast, ENTREZ, genes=None)
+    assert screened(yeast, ENTREZ, genes=None, max_unknown=1.0).cell.networks["net"].num_edges == 4
+
+
+def test_a_table_of_genes_that_lacks_most_of_a_screen_is_an_error(yeast: Path) -> None:
+    (yeast / "few.tsv").write_text("\n".join(["systematic_name", *GENES[:5]]) + "\n")
+    network = f"gene1,gene2\n{GENES[0]},{GENES[1]}\n"
+    with pytest.raises(DataError, match=r"53 of 63 rows of kuzmin2018_significant\.tsv \(84\.1 %\)"):
+        screened(yeast, network, genes="few.tsv")
+    report = screened(yeast, network, genes="few.tsv", max_unknown=0.9).report
+    assert report.warnings()[0] == (
+        "left out for unknown genes such as 'G0', 'G1', 'G2': 53 of 63 rows of "
+        "kuzmin2018_significant.tsv (84.1 %)"
+    )
+
+
+def test_what_was_left_out_is_recalled_from_the_cache(yeast: Path) -> None:
+    network = f"gene1,gene2\n{GENES[0]},{GENES[1]}\n{GENES[0]},Q0010\n{GENES[1]},{GENES[2]}\n"
+    first, second = (screened(yeast, network).report for _ in range(2))
+    assert first == second
+    assert first.warnings()[0] == (
+        "left out for unknown genes such as 'Q0010': 1 of 3 rows of network net (33.3 %)"
+    )
+
+
+@pytest.mark.parametrize("genes", ["genes.tsv", None])
+def test_prefixes_of_string_are_known_in_an_edge_list(yeast: Path, genes: str | None) -> None:
+    network = f"gene1,gene2\n4932.{GENES[0]},4932.{GENES[1]}\n"
+    data = screened(yeast, network, genes=genes)
+    assert data.cell.networks["net"].num_edges == 2
+    assert set(data.cell.networks["net"].edges.ravel()) <= set(data.genotypes.genes)
 
 
 def test_the_demo_knows_its_noise_ceiling() -> None:
@@ -299,3 +374,100 @@ def test_a_demo_label_without_a_known_truth_has_no_ceiling() -> None:
     assert data.noise_ceiling is None
     used = np.concatenate([data.split.train, data.split.val, data.split.test])
     assert set(data.genotypes.order[used].tolist()) == {2, 3}
+
+
+class TestFeatures:
+    """Gene features of every source: resolved, counted, cached, in the digest."""
+
+    @pytest.fixture
+    def codons(self, tmp_path: Path) -> str:
+        path = tmp_path / "codons.tsv"
+        rows = [f"G{i}\t{i % 3}\t{i * i}" for i in range(9)]
+        path.write_text("\n".join(["gene\tcai\tlength", *rows, "NEW1\t1\t1"]) + "\n")
+        return str(path)
+
+    def test_of_the_yeast_folder(self, yeast: Path, codons: str) -> None:
+        values = {"features": {"codons": {"path": codons}}, "builtin_features": ["degrees"]}
+        data = load(source="yeast", root=str(yeast), **values)
+        assert {name: table.width for name, table in data.cell.features.items()} == {
+            "codons": 2,
+            "degrees": 4,
+        }
+        assert data.cell.features["codons"].known.tolist() == [True] * 9 + [False] * 3
+        assert "features codons: 10 rows of codons.tsv; 1 with unknown genes left out" in data.report.sources
+        assert data.report.unresolved["features codons"] == {"NEW1": 1}
+        deleted = "of the 11 that labelled genotypes delete"
+        assert data.report.notes[-2:] == (
+            f"features codons: 2 numbers for 9 of 12 genes, for 9 {deleted}",
+            f"features degrees: 4 numbers for 12 of 12 genes, for 11 {deleted}",
+        )
+        bare = load(source="yeast", root=str(yeast))
+        assert bare.digest() != data.digest()
+        assert not bare.cell.features
+
+    def test_are_recalled_from_the_cache_and_read_again_when_they_change(
+        self, yeast: Path, codons: str
+    ) -> None:
+        def digest(**options: Any) -> str:
+            features = {"codons": {"path": codons, **options}}
+            return load(source="yeast", root=str(yeast), features=features).cell.digest()
+
+        first = digest()
+        assert digest() == first
+        assert digest(standardise=False) != first
+        assert digest(columns=["cai"]) != first
+        Path(codons).write_text("gene\tcai\tlength\nG0\t1\t2\nG1\t0\t1\n")
+        assert digest() != first
+
+    def test_of_tables_without_gene_names_add_no_gene(self, tmp_path: Path) -> None:
+        (tmp_path / "net.csv").write_text("gene1,gene2\nA,B\nB,C\n")
+        singles = [f"{gene},0.{i}" for i, gene in enumerate("ABC")]
+        (tmp_path / "g.csv").write_text("\n".join(["gene1,fitness", *singles]) + "\n")
+        np.savez(tmp_path / "f.npz", genes=np.array(["a", "c", "x"]), values=np.ones((3, 2)))
+        data = load(
+            source="tables",
+            target="fitness",
+            networks={"net": {"path": str(tmp_path / "net.csv")}},
+            genotypes={"g": {"path": str(tmp_path / "g.csv")}},
+            features={"f": {"path": str(tmp_path / "f.npz"), "standardise": False}},
+        )
+        assert data.cell.names.systematic == ("A", "B", "C")
+        assert data.cell.features["f"].values.tolist() == [[1, 1], [0, 0], [1, 1]]
+        assert data.report.unresolved == {"features f": {"X": 1}}
+
+    def test_of_the_demo(self, tmp_path: Path) -> None:
+        demo = DemoData(cell=DemoCellConfig(size="tiny", feature_width=3))
+        names = load_dataset(demo).cell.names
+        (tmp_path / "f.csv").write_text(f"gene,x\n{names.systematic[2]},1\n{names.label(5)},2\n")
+        given = {"f": {"path": str(tmp_path / "f.csv")}}
+        cell = {"size": "tiny", "feature_width": 3}
+        data = load(source="demo", cell=cell, features=given)
+        assert {name: int(t.known.sum()) for name, t in data.cell.features.items()} == {"modules": 36, "f": 2}
+        with pytest.raises(DataError, match="the demo cell has a table 'modules' of its own"):
+            load(source="demo", cell=cell, features={"modules": given["f"]})
+
+    def test_generated_ones_leave_the_demo_as_it_is(self) -> None:
+        bare, cell = (
+            load_dataset(DemoData(cell=DemoCellConfig(size="tiny", feature_width=width))).cell
+            for width in (0, 3)
+        )
+        assert not bare.features
+        assert dataclasses.replace(cell, features={}).digest() == bare.digest() == "dfd8792d260fd034"
+        again = load_dataset(DemoData(cell=DemoCellConfig(size="tiny", feature_width=3))).cell
+        assert again.digest() == cell.digest()
+
+    @pytest.mark.parametrize(
+        ("values", "message"),
+        [
+            (
+                {"features": {"degrees": {"path": "x"}}, "builtin_features": ["degrees"]},
+                "two tables of gene features are called 'degrees'; rename or remove one.",
+            ),
+            ({"builtin_features": ["laplace"]}, "got 'laplace'. Did you mean 'laplacian'?"),
+            ({"features": {"f": {"path": "x", "colums": ["a"]}}}, "unknown key 'colums'"),
+            ({"features": {"f": {"path": "x", "format": "csv"}}}, "expected 'table', 'npz' or 'parquet'"),
+        ],
+    )
+    def test_impossible_wishes(self, values: dict[str, Any], message: str) -> None:
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            load(source="demo", **values)

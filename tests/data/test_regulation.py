@@ -30,6 +30,11 @@ def edges(tmp_path: Path, text: str) -> set[tuple[int, int]]:
         # YEASTRACT, two columns, with and without a header; regulators may be named as proteins.
         "TF;Gene\nAbf1p;EFB1\nAft1p;SSA1\n",
         "Abf1;EFB1\nAft1p;SSA1\n",
+        # YEASTRACT's other export has the targets first: the header tells, or the proteins do.
+        "ORF\tTF\nEFB1\tAbf1p\nSSA1\tAft1p\n",
+        "Target;Regulator\nEFB1;ABF1\nSSA1;AFT1\n",
+        "EFB1,Abf1p\nYAL005C,Aft1p\n",
+        "EFB1\tYkl112wp\nYAL005C\tYgl071wp\n",
         # YEASTRACT, matrix, with and without a cell above the regulators.
         ";EFB1;YAL005C\nAbf1p;1;0\nAft1p;0;1\n",
         'EFB1;"YAL005C";ABF1\nAbf1;1;0;0\nAft1;0;1;0\n',
@@ -38,6 +43,33 @@ def edges(tmp_path: Path, text: str) -> set[tuple[int, int]]:
 )
 def test_every_layout_gives_the_same_network(tmp_path: Path, text: str) -> None:
     assert edges(tmp_path, text) == {(0, 2), (1, 3)}
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("EFB1,Abf1p\nSSA1,Aft1p\n", "the second column of regulation.tsv names proteins: it regulates"),
+        (
+            "ABF1,EFB1\nAFT1,EFB1\n",
+            "neither a header nor the names of regulation.tsv tell which column regulates; the first was "
+            "taken (2 regulators, 1 targets); it has more different names than the second",
+        ),
+        (
+            "regulator,target\n" + "".join(f"EFB1,Abc{i}p\n" for i in range(9)),
+            "the header of regulation.tsv calls 'target' the target, but 9 of its names are proteins, as "
+            "regulators are written, and 0 of 'regulator'",
+        ),
+        ("Abf1p,EFB1\n", None),
+        ("regulator,target\nABF1,EFB1\n", None),
+    ],
+)
+def test_a_doubt_on_the_direction_is_said(tmp_path: Path, text: str, note: str | None) -> None:
+    path = tmp_path / "regulation.tsv"
+    path.write_text(text)
+    notes = read_regulation(path, "r").notes
+    assert len(notes) == (note is not None)
+    if note:
+        assert notes[0].startswith(f"network r: {note}")
 
 
 def test_unknown_regulators_are_counted(tmp_path: Path) -> None:

@@ -87,6 +87,20 @@ def test_a_split_by_unseen_genes() -> None:
     assert set(data.split.unseen[data.split.test].tolist()) == {1}
 
 
+def test_builtin_features_of_genes_that_training_never_deletes() -> None:
+    config = YeastData(
+        root=str(YEAST),
+        split=SplitConfig(strategy="unseen_genes", unseen=1),
+        builtin_features=["degrees", "laplacian", "single_mutant_fitness"],
+    )
+    data = load_dataset(config)
+    assert {name: (t.width, int(t.known.sum())) for name, t in data.cell.features.items()} == {
+        "degrees": (7, 6_604),
+        "laplacian": (16, 6_415),
+        "single_mutant_fitness": (1, 5_654),  # an independent table, which no split takes from
+    }
+
+
 def test_yeast_gem(metabolism: Metabolism) -> None:
     assert len(metabolism.reactions) == 4_131
     assert len(metabolism.metabolites) == 2_806

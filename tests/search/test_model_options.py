@@ -46,7 +46,8 @@ class TestModels:
     def test_every_model_has_its_own_preset_and_defaults(self, plan: Planner) -> None:
         made = plan(models())
         one = made.configure({"model.name": "bilinear", "model.rank": 4, "optimizer.lr": 0.5}, seed=3)
-        assert to_plain(one.model) == {"name": "bilinear", "rank": 4, "dropout": 0.2}
+        inputs = {"inputs": "embedding", "features": None}
+        assert to_plain(one.model) == {"name": "bilinear", "rank": 4, "dropout": 0.2, **inputs}
         assert (one.optimizer.lr, one.seed, one.trainer.max_epochs) == (0.5, 3, 5)
         assert made.configure({"model.name": "dango_gi"}).model.hidden_dim == 64
         assert made.configure({}).model.name == "dango_gi", "the base's choice"
@@ -105,7 +106,7 @@ class TestModels:
             for v in made.covering()
         }
         assert {("dango_gi", h, n) for h in (12, 24) for n in (4, None)} <= seen
-        texts = [json.dumps(to_plain(model), sort_keys=True) for model in made.models()]
+        texts = [json.dumps(to_plain(one.model), sort_keys=True) for one in made.variants()]
         assert len(texts) == len(set(texts)) >= 6
 
     @pytest.mark.parametrize(

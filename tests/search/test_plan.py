@@ -10,12 +10,15 @@ import yaml
 from rich.console import Console
 
 from gisearch.config import flatten, to_plain
-from gisearch.errors import ConfigError
-from gisearch.resources import find_search_space
+from gisearch.data.load import load_dataset
+from gisearch.errors import ConfigError, DataError
+from gisearch.resources import find_search_space, resource_folder
 from gisearch.search.composing import compose_experiment, hydra_value
 from gisearch.search.plan import SweepPlan, plan_sweep
 from gisearch.search.presentation import print_plan
+from gisearch.search.sweep import run_sweep
 from gisearch.search.yaml_lines import read_yaml
+from gisearch.training.cells import check_fit
 
 Planner = Callable[..., SweepPlan]
 
@@ -27,6 +30,25 @@ def with_space(*lines: str) -> str:
 
 
 class TestShipped:
+    @pytest.mark.parametrize("name", sorted(p.stem for p in resource_folder("search_spaces").glob("*.yaml")))
+    def test_every_shipped_space_asks_a_question_of_the_demo_cell(self, name: str) -> None:
+        path = find_search_space(name)
+        plan, document = plan_sweep(path), yaml.safe_load(path.read_text())
+        assert plan.config.name == document["name"] == name
+        assert plan.question == document["question"].strip()
+        assert plan.config.data.source == "demo"
+        assert {p.path for p in plan.space.parameters} == set(document["space"])
+        assert len(plan.baselines) == len(document["baselines"]) <= plan.config.search.trials
+        for complete, given in zip(plan.baselines, document["baselines"], strict=True):
+            assert complete.items() >= given.items()
+
+    @pytest.mark.parametrize("split", ["random", "unseen_genes"])
+    def test_the_strongest_space_takes_a_folder_of_tables(self, split: str) -> None:
+        overrides = ["data=yeast", "data.root=x", f"data.split.strategy={split}"]
+        plan = plan_sweep(find_search_space("strongest"), overrides)
+        assert plan.notes == ()
+        assert plan.max_epochs == 24
+
     def test_the_shipped_space(self) -> None:
         path = find_search_space("dango_gi")
         plan, document = plan_sweep(path), yaml.safe_load(path.read_text())
@@ -232,7 +254,7 @@ def test_what_a_sweep_holds_equal_cannot_be_searched(path: str, message: Callabl
     found = message(with_space("optimizer.lr: [0.1]", f"{path}: [0, 1]"))
     assert found == (
         f"space.yaml, line 4: {path}: a sweep holds {path.partition('.')[0]!r} equal for all trials, so that "
-        "they can be compared; expected a key of model, optimizer or trainer."
+        "they can be compared; expected a key of model, optimizer, trainer or derived."
     )
 
 
@@ -337,7 +359,8 @@ class TestLimits:
         print_plan(made, console)
         assert (
             "the sweep 12 hours, the sweep 1.5 GPU-hours, a trial 90 minutes, 60 minutes without an epoch, "
-            "30 seconds to leave, 7 retries of a trial, 100 lost machines of a trial, checkpoints of 5 trials"
+            "30 seconds to leave, 7 retries of a trial, 100 lost machines of a trial, "
+            "checkpoints of 10 trials"
         ) in console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -362,3 +385,34 @@ class TestNames:
 
         made = compose_cluster(SlurmCluster, ["cluster.account=0123", "cluster.partition=2026.10"])
         assert (made.account, made.partition) == ("0123", "2026.10")
+
+
+class TestGeneInputs:
+    """What models read of genes is searched like any other key, and checked against the data first."""
+
+    SPACE = (
+        "model.encoder.inputs: [embedding, features, both]",
+        "model.encoder.features: {choice: [[modules], [modules, degrees]], "
+        "when: {model.encoder.inputs: [features, both]}}",
+    )
+
+    def plan(self, tmp_path: Path, *overrides: str) -> SweepPlan:
+        path = tmp_path / "space.yaml"
+        path.write_text(with_space(*self.SPACE))
+        return plan_sweep(path, overrides)
+
+    def test_every_choice_is_a_model(self, tmp_path: Path) -> None:
+        plan = self.plan(tmp_path, "data.cell.feature_width=3", "data.builtin_features=[degrees]")
+        dataset = load_dataset(plan.config.data)
+        encoders = [one.model.encoder for one in plan.variants()]  # type: ignore[union-attr]
+        found = {(encoder.inputs, tuple(encoder.features or ())) for encoder in encoders}
+        assert ("embedding", ()) in found
+        assert {("features", ("modules",)), ("both", ("modules", "degrees"))} <= found
+        for one in plan.variants():
+            check_fit(one, dataset)
+
+    def test_features_that_the_data_lacks_are_said_before_anything_starts(self, tmp_path: Path) -> None:
+        plan = self.plan(tmp_path)
+        with pytest.raises(DataError, match=r"asks for gene features, and the data has none; expected"):
+            run_sweep(plan, console=Console())
+        assert not (tmp_path / "results").exists()

@@ -21,6 +21,7 @@ from gisearch.search.ledger import Ledger, Outcome
 from gisearch.search.presentation import leaderboard, print_effects, print_results, resume_hint, short_names
 from gisearch.search.progress import ProgressView
 from gisearch.search.results import SweepResults, TrialRow, load_results
+from gisearch.search.runs import find_model
 from gisearch.search.study import open_study
 from gisearch.search.sweep import best_so_far
 from gisearch.training.objective import Objective
@@ -209,9 +210,9 @@ class TestEffects:
 
 
 class TestHousekeeping:
-    def keeper(self, folder: Path, keep: int = 2, mode: Any = "max") -> Housekeeper:
+    def keeper(self, folder: Path, mode: Any = "max", **search: int) -> Housekeeper:
         study = open_study(folder, "study", Objective("m", mode))
-        plan: Any = SimpleNamespace(config=SimpleNamespace(search=SearchConfig(keep_checkpoints=keep)))
+        plan: Any = SimpleNamespace(config=SimpleNamespace(search=SearchConfig(**search or {"keep_top": 2})))
         return Housekeeper(folder, plan, study)
 
     def touch(self, folder: Path, *numbers: int) -> None:
@@ -232,6 +233,24 @@ class TestHousekeeping:
         for number, value in enumerate([0.1, 0.8, 0.2, 0.8, 0.8]):
             keeper.on_end(number, Outcome("finished", value))
         assert self.left(tmp_path) == expected
+
+    @pytest.mark.parametrize(
+        ("search", "kept"),
+        [
+            ({"keep_top": 4}, 4),
+            ({"keep_checkpoints": 3}, 3),
+            ({"keep_top": 8, "keep_checkpoints": 3}, 3),
+            ({"trials": 16}, 10),
+        ],
+    )
+    def test_how_many(self, tmp_path: Path, search: dict[str, int], kept: int) -> None:
+        """The earlier name still holds; without either the ten best are there for an ensemble."""
+        self.touch(tmp_path, *range(12))
+        keeper = self.keeper(tmp_path, **search)
+        for number in range(12):
+            status = "stopped_early" if number % 2 else "finished"
+            keeper.on_end(number, Outcome(status, number / 100))  # type: ignore[arg-type]
+        assert self.left(tmp_path) == [f"t{number:04d}" for number in range(12 - kept, 12)]
 
     def test_failed_trials_are_not(self, tmp_path: Path) -> None:
         self.touch(tmp_path, 0, 1)
@@ -279,6 +298,7 @@ class TestPresentation:
         assert "Best: t0001 with val/pearson = 0.9000 (noise ceiling of the data: 0.9500)" in text
         assert '  model.kind: "b"\n' in text
         assert f"Report: python -m gisearch.report {folder}\n" in text
+        assert f"Ensemble: python -m gisearch.ensemble {folder}\n" in text
         assert "Browse" not in text
         assert "Which choices mattered" in text
 
@@ -299,3 +319,47 @@ class TestPresentation:
         results = rows_of([])
         assert resume_hint(results) == "Interrupted; continue with: python -m gisearch.sweep --resume s"
         assert resume_hint(replace(results, folder=Path("/x y/s"))).endswith("--resume '/x y/s'")
+
+
+class TestRunsOfMLflow:
+    """What MLflow's page shows of a run is a name for the commands."""
+
+    SWEEP, TRIAL, OTHER = "0" * 31 + "a", "0" * 31 + "b", "0" * 31 + "c"
+
+    @pytest.fixture
+    def results_dir(self, tmp_path: Path) -> Path:
+        for name, parent, children in (
+            ("first", "f" * 32, {0: "e" * 32}),
+            ("second", self.SWEEP, {3: self.TRIAL, 11: self.OTHER}),
+        ):
+            write_runs_in(tmp_path / name, parent, children)
+        for folder in ("best", "trials/t0003"):
+            (tmp_path / "second" / folder).mkdir(parents=True)
+            (tmp_path / "second" / folder / "best.pt").touch()
+        return tmp_path
+
+    def test_a_sweep_and_its_trials_are_found(self, results_dir: Path) -> None:
+        second = results_dir / "second"
+        assert find_results(self.SWEEP, str(results_dir)) == second
+        assert find_results(self.TRIAL, str(results_dir)) == second
+        assert find_model(self.SWEEP, str(results_dir)) == second / "best"
+        assert find_model(self.TRIAL, str(results_dir)) == second / "trials" / "t0003"
+
+    def test_a_trial_without_a_model_says_so(self, results_dir: Path) -> None:
+        with pytest.raises(ConfigError, match=r"second/trials/t0011 holds no trained model \(best\.pt\)"):
+            find_model(self.OTHER, str(results_dir))
+
+    def test_an_unknown_run_is_one_sentence(self, results_dir: Path) -> None:
+        for find in (find_results, find_model):
+            with pytest.raises(ConfigError, match=r"has recorded the MLflow run 9{32}; run this in"):
+                find("9" * 32, str(results_dir))
+
+    def test_a_folder_with_such_a_name_comes_first(self, results_dir: Path) -> None:
+        folder = results_dir / self.SWEEP
+        folder.mkdir()
+        assert find_results(self.SWEEP, str(results_dir)) == folder
+
+
+def write_runs_in(folder: Path, parent: str, children: dict[int, str]) -> None:
+    folder.mkdir()
+    write_runs(folder, parent, children)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import StringIO
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +39,27 @@ baselines:
 """
 
 
+UNMEASURED = """
+base: [data=demo_tiny, derived.positive=true]
+space:
+  derived.label: [fitness, growth]
+baselines:
+  - {derived.label: fitness}
+"""
+
+
+NOT_ASKED_FOR = """
+base: [data=demo_tiny, derived.positive=true]
+space:
+  model.encoder.networks: [[physical, derived_positive], [physical, derived_negative]]
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "start"),
     [
+        (UNMEASURED, "derived.label: 'growth' is not measured in this data (it has: "),
+        (NOT_ASKED_FOR, "the data has no network 'derived_negative' (it has: "),
         (MODELS, "model=dango_gi: the data has no network 'regulation' (it has: "),
         (ONE, "the data has no network 'regulation' (it has: "),
     ],
@@ -62,6 +82,25 @@ def test_a_network_that_only_one_option_needs(
     assert str(error.value).startswith(start)
     assert not (tmp_path / "results").exists()
     assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_what_was_left_out_of_the_data_is_said_first(
+    plan: Callable[..., SweepPlan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    genes = [f"YAL{i:03d}W" for i in range(20)]
+    (tmp_path / "genes.tsv").write_text("\n".join(["systematic_name", *genes]) + "\n")
+    (tmp_path / "net.csv").write_text(f"gene1,gene2\n{genes[0]},{genes[1]}\n{genes[0]},OLD[1]\n")
+    rows = [f"{a},{b},{i / 100}" for i, (a, b) in enumerate(combinations(genes, 2))]
+    (tmp_path / "screen.csv").write_text("\n".join(["gene1,gene2,gene_interaction", *rows]) + "\n")
+    data = "base: [data=tables, data.genes=genes.tsv, +data.networks.net.path=net.csv"
+    text = ONE.replace("base: [data=demo_tiny]", f"{data}, +data.genotypes.screen.path=screen.csv]")
+    console = Console(record=True, quiet=False, width=200, file=StringIO())
+    with pytest.raises(DataError, match="the data has no network 'physical'"):
+        sweep.run_sweep(plan(text), console=console)
+    assert console.export_text().splitlines()[0] == (
+        "left out for unknown genes such as 'OLD[1]': 1 of 2 rows of network net (50.0 %)"
+    )
 
 
 class TestStore:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gisearch.tracking.attach import attach, attach_model
 from gisearch.tracking.config import TrackingConfig
 from gisearch.tracking.mlflow_tracker import SweepTracker
 from gisearch.tracking.model_package import weights_digest
 from gisearch.tracking.records import TrackingReport, TrialEnd, TrialStart
-from gisearch.tracking.registration import Winner, registered_name
+from gisearch.tracking.registration import ENSEMBLE, Winner, registered_name
 from gisearch.tracking.spool import upload_spool
 from gisearch.tracking.store import Store, open_store
 
@@ -141,3 +142,43 @@ def test_a_package_of_a_later_winner_is_not_registered_as_the_earlier_one(
 def test_names_that_the_registry_refuses() -> None:
     assert registered_name("wide/α 2.0:x") == "wide_α_2_0_x"
     assert registered_name("dango_gi-2") == "dango_gi-2"
+
+
+def test_an_ensemble_stands_beside_the_winner(store: Store, tracking: TrackingConfig, tmp_path: Path) -> None:
+    tracker, _ = end_sweep(store, tmp_path, b"one")
+    parent = str(tracker.parent_run_id)
+    package = tmp_path / "ensemble"
+    for name, weights in (("01", b"one"), ("02", b"two")):
+        (package / "data" / name).mkdir(parents=True)
+        (package / "data" / name / "best.pt").write_bytes(weights)
+    (package / "data" / "members.json").write_text('{"weights": {"01": 0.5, "02": 0.5}}')
+    digest = weights_digest(package)
+    assert attach(tracking, parent, {}, metrics={"ensemble/objective": 0.7}) is None
+    winner = Winner("my sweep", digest, "", {"t0000": 0.5}, {}, alias=ENSEMBLE, metric="ensemble/objective")
+    for _ in range(2):
+        assert attach_model(tracking, parent, package, winner) == ("models:/my_sweep@ensemble", "")
+    assert [version.version for version in versions(store)] == [1, 2]
+    assert store.client.get_model_version_by_alias("my_sweep", "best").version == 1
+    assert store.client.get_model_version_by_alias("my_sweep", "ensemble").version == 2
+    run = store.client.get_run(parent)
+    assert run.data.tags["gisearch.model"] == "models:/my_sweep@best"
+    assert run.data.tags["gisearch.ensemble"] == "models:/my_sweep@ensemble"
+    (output,) = run.outputs.model_outputs
+    model = store.client.get_logged_model(output.model_id)
+    assert [(metric.key, metric.value) for metric in model.metrics] == [("ensemble/objective", 0.7)]
+    # Other shares of the same models are another ensemble; one that is no longer there is not registered.
+    (package / "data" / "members.json").write_text('{"weights": {"01": 0.6, "02": 0.4}}')
+    assert weights_digest(package) != digest
+    address, problem = attach_model(tracking, parent, package, winner)
+    assert address is None
+    assert problem.startswith("the model could not be registered in sqlite:")
+
+
+def test_a_store_that_is_gone_costs_a_sentence(tmp_path: Path) -> None:
+    gone = TrackingConfig(uri=f"sqlite:///{tmp_path / 'none.db'}")
+    winner = Winner("x", "0", "", {}, {}, alias=ENSEMBLE)
+    address, problem = attach_model(gone, "run", tmp_path, winner)
+    assert address is None
+    assert problem == (
+        f"the model could not be registered in MLflow: there is no {tmp_path / 'none.db'} (a relative path?)."
+    )

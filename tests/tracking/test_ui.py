@@ -1,57 +1,66 @@
 from __future__ import annotations
 
-import shutil
-import sys
+import socket
 from pathlib import Path
 
 import pytest
 
-from gisearch.tracking.config import TrackingConfig
-from gisearch.tracking.ui import ui_command
+from gisearch.errors import TrackingError
+from gisearch.tracking.ui import HOST, database_of, forwarding, free_port, has_display, served
+
+SSH = {"SSH_CONNECTION": "10.0.0.7 50022 192.0.2.4 22", "USER": "ada"}
 
 
-@pytest.fixture
-def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with a virtual environment in it, nothing on PATH."""
-    scripts = tmp_path / ".venv" / "bin"
-    scripts.mkdir(parents=True)
-    (scripts / "mlflow").touch(mode=0o755)
-    monkeypatch.setattr(sys, "executable", str(scripts / "python"))
-    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def test_a_port_that_is_in_use_is_refused_where_it_was_asked_for() -> None:
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(TrackingError, match=rf"^--port {port} is in use on this machine; leave it out"):
+            free_port(port)
+        assert free_port() != port
+    assert free_port(port) == port
 
 
-def test_relative_command_for_the_default_store(environment: Path) -> None:
-    assert ui_command(TrackingConfig()) == ".venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db"
-
-
-def test_plain_mlflow_where_the_shell_finds_the_right_one(
-    environment: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("environment", "platform", "there"),
+    [
+        ({"DISPLAY": ":0"}, "linux", True),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", True),
+        ({}, "linux", False),
+        ({}, "darwin", True),
+        ({**SSH, "DISPLAY": "localhost:10.0"}, "linux", False),
+        (SSH, "darwin", False),
+    ],
+)
+def test_a_browser_is_opened_where_the_user_sits(
+    environment: dict[str, str], platform: str, there: bool
 ) -> None:
-    monkeypatch.setenv("PATH", str(environment / ".venv" / "bin"))
-    assert shutil.which("mlflow") is not None
-    assert ui_command(TrackingConfig()).startswith("mlflow ui ")
+    assert has_display(environment, platform) is there
 
 
-def test_another_mlflow_on_path_is_not_trusted(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = environment / "other"
-    other.mkdir()
-    (other / "mlflow").touch(mode=0o755)
-    monkeypatch.setenv("PATH", str(other))
-    assert ui_command(TrackingConfig()).startswith(".venv/bin/mlflow ui ")
+def test_over_ssh_the_port_to_forward_is_said() -> None:
+    assert forwarding(5000, SSH) == "ssh -L 5000:127.0.0.1:5000 ada@192.0.2.4"
+    assert forwarding(5000, {"DISPLAY": ":0"}) is None
 
 
-def test_paths_elsewhere_are_absolute_and_quoted(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    there = environment / "somewhere else"
-    there.mkdir()
-    config = TrackingConfig(uri=f"sqlite:///{there}/runs.db")
-    assert ui_command(config).endswith("--backend-store-uri 'sqlite:///somewhere else/runs.db'")
-    monkeypatch.chdir(there)
-    config = TrackingConfig(uri=f"sqlite:///{environment}/runs.db")
-    assert ui_command(config).endswith(f"--backend-store-uri sqlite:///{environment}/runs.db")
+def test_the_file_of_a_store_is_found_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, elsewhere = tmp_path / "work" / "results" / "widths", tmp_path / "elsewhere"
+    folder.mkdir(parents=True)
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert database_of(folder, "mlflow.db") is None
+    (tmp_path / "work" / "mlflow.db").touch()
+    assert database_of(folder, "mlflow.db") == tmp_path / "work" / "mlflow.db"
+    assert database_of(folder, str(tmp_path / "work" / "mlflow.db")) == tmp_path / "work" / "mlflow.db"
+    (elsewhere / "mlflow.db").touch()
+    assert database_of(folder, "mlflow.db") == elsewhere / "mlflow.db"
 
 
-def test_a_server_is_its_own_address_without_credentials(environment: Path) -> None:
-    assert ui_command(TrackingConfig(uri="http://u:pa55@host:5000")) == "http://host:5000"
+@pytest.mark.slow
+def test_a_server_that_does_not_start_says_why_without_credentials() -> None:
+    uri = "postgresql://ada:pa55word@127.0.0.1:1/runs"
+    told = pytest.raises(TrackingError, match=r"^MLflow's server did not start: ")
+    with told as error, served(uri, free_port()):
+        pass
+    assert "pa55word" not in str(error.value)

@@ -135,7 +135,7 @@ def test_training_with_recorded_steps_is_training(
 def test_without_a_gpu_nothing_is_recorded(experiment: Experiment, tiny_dataset: Dataset) -> None:
     trainer = make_trainer(experiment({"trainer.record_steps": True, "trainer.max_epochs": 1}), tiny_dataset)
     trainer.fit()
-    assert trainer._recorded is None
+    assert not trainer._recorded
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -73,7 +73,7 @@ def ask_best(results: SweepResults) -> BestModel:
     except (GisearchError, OSError) as error:
         return BestModel(reason=f"The data could not be loaded: {_short(error)}")
     try:
-        attention = network_attention(load_trained(folder, dataset).model, dataset)
+        attention = network_attention(load_trained(folder, dataset).model)
     except (GisearchError, OSError) as error:
         return BestModel(None, std, f"The best model could not be loaded: {_short(error)}")
     if attention is None:
@@ -84,7 +84,7 @@ def ask_best(results: SweepResults) -> BestModel:
     return BestModel(attention, std)
 
 
-def network_attention(model: Model, dataset: Dataset) -> NetworkAttention | None:
+def network_attention(model: Model) -> NetworkAttention | None:
     """Return how a trained model weighs the networks, averaged over all genes; None where it does not.
 
     Read from the encoder's last aggregation (``cross_attention`` or ``pairwise_interaction``), or from
@@ -107,7 +107,7 @@ def network_attention(model: Model, dataset: Dataset) -> NetworkAttention | None
                 shares = encoder.layers[-1].aggregation.network_shares(weights, len(names))
         elif isinstance(model, Dango):
             _, shares = model.meta_embedding(model.pretrain(model.monitor))
-            names = tuple(network.name for network in dataset.cell.require(model.config.networks))
+            names = model.network_names
             source = "the meta-embedding"
     if shares is None:
         return None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gisearch.answers.ensemble.findings import EnsembleFindings, read_ensemble
 from gisearch.answers.findings import Findings, all_findings
 from gisearch.answers.importance import Importances, sweep_importances
 from gisearch.answers.report.attention import BestModel, ask_best
@@ -31,6 +32,8 @@ class Material:
         effects: what each choice did.
         findings: confirmations and ablations.
         findings_problem: why they could not be read.
+        ensemble: what was averaged, where something was.
+        ensemble_problem: why it could not be read.
         best: what the best model tells.
         predictions: of the best model on the validation split, where it left any.
         figures: matplotlib figures by name.
@@ -43,6 +46,8 @@ class Material:
     effects: tuple[ParameterEffect, ...] = ()
     findings: tuple[Findings, ...] = ()
     findings_problem: str = ""
+    ensemble: EnsembleFindings | None = None
+    ensemble_problem: str = ""
     best: BestModel = field(default_factory=BestModel)
     predictions: Predictions | None = None
     figures: Mapping[str, Any] = field(default_factory=dict)
@@ -65,6 +70,10 @@ def gather(results: SweepResults) -> Material:
         findings, findings_problem = all_findings(results.folder), ""
     except GisearchError as error:
         findings, findings_problem = (), str(error)
+    try:
+        ensemble, ensemble_problem = read_ensemble(results.folder), ""
+    except GisearchError as error:
+        ensemble, ensemble_problem = None, str(error)
     best = ask_best(results)
     predictions = read_predictions(results)
     std = best.measured_std
@@ -78,6 +87,8 @@ def gather(results: SweepResults) -> Material:
         effects=parameter_effects(results),
         findings=findings,
         findings_problem=findings_problem,
+        ensemble=ensemble,
+        ensemble_problem=ensemble_problem,
         best=best,
         predictions=predictions,
         figures=sweep_figures(results, narrow=True, measured_std=std),

@@ -33,6 +33,8 @@ def provenance_section(material: Material) -> Section:
         if key.startswith("version.")
     ]
     rows.append(("data hash", str(facts.get("data", "not recorded"))))
+    left_out = facts.get("left_out", ["not recorded"])
+    rows += [("left out of the data", str(line)) for line in left_out or ["nothing"]]
     rows += _seeds(material)
     rows += [(label, str(source[key])) for key, label in _MACHINE.items() if key in source]
     if "machine.gpus" not in source:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gisearch.answers.report.answer import answer_section, leaderboard_section
+from gisearch.answers.report.averaged import ensemble_section
 from gisearch.answers.report.choices import importance_section
 from gisearch.answers.report.course import curves_section, failures_section, parallel_section, pareto_section
 from gisearch.answers.report.material import Material, gather
@@ -27,6 +28,7 @@ _SECTIONS = (
     answer_section,
     confirmed_section,
     ablation_section,
+    ensemble_section,
     leaderboard_section,
     importance_section,
     parallel_section,

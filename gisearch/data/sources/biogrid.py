@@ -53,8 +53,7 @@ def read_biogrid(
         )
     frame = frame[ours & wanted]
     vocabulary, codes = encode(*(frame[column] for column in (*names, *symbols)))
-    unnamed = np.array([name == "-" for name in vocabulary])[codes[:, :2]] | (codes[:, :2] < 0)
-    pairs = np.where(unnamed, codes[:, 2:], codes[:, :2])
+    pairs = np.where(codes[:, :2] < 0, codes[:, 2:], codes[:, :2])
     others = int(wanted.sum() - (ours & wanted).sum())
     notes = (
         [f"network {name}: {others:,} rows left out for another organism than {organism}"] if others else []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gisearch.data.sources.gene_columns import FIRST_GENE, SECOND_GENE
 from gisearch.data.sources.named_edges import NamedEdges, check_named, encode
 from gisearch.data.sources.tables import open_table
 from gisearch.errors import DataError
@@ -13,11 +14,10 @@ from gisearch.errors import DataError
 _REGULATOR = ("regulator", "transcription_factor", "tf")
 _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (_REGULATOR, ("target", "target_gene", "gene", "regulated_gene")),
-    (("gene1", "gene_1"), ("gene2", "gene_2")),
-    (("gene_a", "genea"), ("gene_b", "geneb")),
+    (FIRST_GENE, SECOND_GENE),
     (("source", "from"), ("target", "to")),
-    (("protein1", "protein_1", "protein_a"), ("protein2", "protein_2", "protein_b")),
-    (("interactor_a", "node1", "node_1"), ("interactor_b", "node2", "node_2")),
+    (("protein1", "protein_a"), ("protein2", "protein_b")),
+    (("interactor_a", "node1"), ("interactor_b", "node2")),
 )
 _SCORES = ("score", "weight", "confidence")
 
@@ -56,6 +56,8 @@ def read_edge_list(
         [target_column] if target_column else [name for _, target in _PAIRS for name in target],
     ]
     table = open_table(path, f"the edge list of network {name!r}", header, has_header=has_header)
+    if has_header:
+        table.check_header()
     pair = next((p for p in _PAIRS if table.find(*p[0]) and table.find(*p[1])), None)
     if not has_header:
         pair = (("1",), ("2",))
@@ -63,8 +65,8 @@ def read_edge_list(
         found = ", ".join(repr(column) for column in table.columns[:16])
         raise DataError(
             f"{table.path}: no two columns of gene names; expected for example 'gene1' and 'gene2', or "
-            f"'regulator' and 'target', found the columns {found}: name them with source_column and "
-            "target_column."
+            f"'regulator' and 'target', found the columns {found}: name them with "
+            "columns: [first, second], or set header: false for a file without a header."
         )
     accepted = pair or ((), ())
     source = table.require(*([source_column] if source_column else accepted[0]))
@@ -78,16 +80,20 @@ def read_edge_list(
     if directed is None:
         directed = source == table.find(*_REGULATOR)
     if score is None:
-        return NamedEdges(name, table.path, vocabulary, pairs, directed=directed)
+        # A score under another name would be missed.
+        unused = [column for column in table.columns if column and column not in (source, target)]
+        notes = (f"network {name}: columns not used: {', '.join(unused)}",) if unused else ()
+        return NamedEdges(name, table.path, vocabulary, pairs, directed=directed, notes=notes)
 
     raw = frame[score].to_numpy(dtype=np.float64)
     outside = ~((raw >= 0) & (raw <= score_scale))
     if outside.any():
         row = int(np.flatnonzero(outside)[0])
         got = "nothing" if np.isnan(raw[row]) else f"{raw[row]:g}"
+        scale = "" if np.isnan(raw[row]) else "; set score_scale to the largest possible score"
         raise DataError(
             f"{table.path}, line {table.line(int(frame.index[row]))}, column {score!r}: expected a score "
-            f"from 0 to {score_scale:g}, got {got}; set score_scale to the largest possible score."
+            f"from 0 to {score_scale:g}, got {got}{scale}."
         )
     keep = (raw > 0) & (raw >= (min_score or 0.0))
     dropped = int(len(keep) - keep.sum())

@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gisearch.data.gene_names import GeneNames
+from gisearch.data.dataset import LeftOut
+from gisearch.data.gene_names import GeneNames, canonical_name
 from gisearch.data.metabolism import Metabolism
 from gisearch.data.sources.files import check_file, open_bytes
 from gisearch.data.sources.gem_formats import FORMATS, PlainModel
 from gisearch.data.sources.gene_rule import complexes_of_rule
-from gisearch.data.sources.named_edges import resolve_codes
+from gisearch.data.sources.named_edges import left_out, resolve_codes
+from gisearch.data.unknown_names import examples
 from gisearch.errors import DataError
 
 
@@ -72,6 +74,20 @@ class NamedMetabolism:
         )
         return metabolism, unresolved, summary
 
+    def immortal(self, unknown: Counter[str]) -> str:
+        """Return a note on the unknown genes: no genotype can delete them."""
+        codes = [i for i, name in enumerate(self.vocabulary) if name.upper() in unknown]
+        owner = np.repeat(np.arange(len(self.complex_reaction)), np.diff(self.complex_offsets))
+        reactions = np.unique(self.complex_reaction[owner[np.isin(self.complex_codes, codes)]])
+        return (
+            f"metabolism: {len(unknown):,} genes of the rules of {len(reactions):,} reactions are unknown "
+            f"and can never be deleted ({examples(unknown)})"
+        )
+
+    def left_out(self, unknown: Counter[str], names: GeneNames) -> LeftOut | None:
+        """Return which of the rules' genes are unknown."""
+        return left_out("metabolism", "genes", len(unknown), len(self.vocabulary), unknown, names)
+
 
 def read_gem(path: str | Path) -> NamedMetabolism:
     """Read a metabolic model; gene rules become alternatives of enzyme complexes.
@@ -119,7 +135,7 @@ def _name(path: Path, model: PlainModel) -> NamedMetabolism:
             raise DataError(f"{path}: reaction {reaction.name}: {error}") from None
         for names in sorted(map(sorted, complexes)):
             owners.append(number)
-            codes.append([position.setdefault(name, len(position)) for name in names])
+            codes.append([position.setdefault(canonical_name(name), len(position)) for name in names])
     return NamedMetabolism(
         path=path,
         reactions=tuple(reaction.name for reaction in model.reactions),

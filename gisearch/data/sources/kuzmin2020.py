@@ -10,8 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from gisearch.data.sources.kuzmin2018 import read_kuzmin2018
+from gisearch.data.sources.kuzmin2018 import LABELS, ORDER
 from gisearch.data.sources.named_genotypes import NamedGenotypes
+from gisearch.data.sources.strains import StrainTable, read_strains
 
 
 def read_kuzmin2020(path: str | Path, *, duplicates: Literal["error", "mean"] = "mean") -> NamedGenotypes:
@@ -25,4 +26,5 @@ def read_kuzmin2020(path: str | Path, *, duplicates: Literal["error", "mean"] = 
         DataError: missing file or column, a spreadsheet, a strain ID without a gene, a score that is no
             number.
     """
-    return read_kuzmin2018(path, duplicates=duplicates, what="Table S1 of Kuzmin et al. 2020")
+    layout = StrainTable("Table S1 of Kuzmin et al. 2020", LABELS, order=ORDER)
+    return read_strains(path, layout, duplicates=duplicates)

@@ -6,7 +6,7 @@ Shapes: n rows of the file, V distinct names in it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gisearch.data.cell_graph import Network
-from gisearch.data.gene_names import GeneNames
+from gisearch.data.dataset import LeftOut
+from gisearch.data.gene_names import GeneNames, canonical_name, shown
+from gisearch.data.sources.cells import is_missing, plain_cell
 from gisearch.data.sources.tables import Table
+from gisearch.data.unknown_names import hint
 from gisearch.errors import DataError
 
 if TYPE_CHECKING:
@@ -70,7 +73,9 @@ class NamedEdges:
             *(f"{count:,} {what}" for what, count in removed.items() if count),
             f"{network.num_edges:,} edges ({kind})",
         ]
-        return ResolvedNetwork(network, unresolved, "; ".join(parts))
+        source = f"network {self.name}"
+        lost = left_out(source, "rows", removed["with unknown genes left out"], len(known), unresolved, names)
+        return ResolvedNetwork(network, unresolved, "; ".join(parts), lost)
 
 
 @dataclass(frozen=True)
@@ -81,27 +86,35 @@ class ResolvedNetwork:
         network: the network.
         unresolved: how often each unknown name occurred.
         summary: one line for the load report.
+        left_out: how much was left out, or None.
     """
 
     network: Network
     unresolved: Counter[str]
     summary: str
+    left_out: LeftOut | None = None
 
 
 def encode(*columns: pd.Series[Any]) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
     """Return the distinct names of some categorical columns, and int64 [n, columns] positions in them.
 
-    An empty cell is -1.
+    A cell that says that there is nothing (empty, ``NA``, ``None``, ``-``) is -1.
     """
     position: dict[str, int] = {"": -1}
     codes = []
     for column in columns:
-        own = [str(name).strip() for name in column.cat.categories]
+        own = [gene_in_cell(str(cell)) for cell in column.cat.categories]
         for name in own:
             position.setdefault(name, len(position) - 1)
         lookup = np.array([*(position[name] for name in own), -1], dtype=np.int64)
         codes.append(lookup[column.cat.codes.to_numpy()])
     return tuple(list(position)[1:]), np.stack(codes, axis=1)
+
+
+def gene_in_cell(cell: str) -> str:
+    """Return the gene's name in a cell of a table, empty where the cell says that there is none."""
+    name = canonical_name(plain_cell(cell))
+    return "" if is_missing(name) else name
 
 
 def resolve_codes(
@@ -122,6 +135,15 @@ def resolve_codes(
     return np.append(resolution.indices, -1), unresolved
 
 
+def left_out(
+    source: str, unit: str, count: int, total: int, unresolved: Mapping[str, int], names: GeneNames
+) -> LeftOut | None:
+    """Return how much of a source was left out; None where nothing was."""
+    if not count:
+        return None
+    return LeftOut(source, unit, count, total, tuple(unresolved)[:3], hint(unresolved, names.knows))
+
+
 def check_named(
     pairs: npt.NDArray[np.int64], table: Table, frame: pd.DataFrame, columns: Sequence[str]
 ) -> None:
@@ -132,7 +154,7 @@ def check_named(
     """
     rows, sides = np.nonzero(pairs < 0)
     if len(rows):
-        line = table.line(int(frame.index[rows[0]]))
-        raise DataError(
-            f"{table.path}, line {line}, column {columns[sides[0]]!r}: expected a gene name, got nothing."
-        )
+        line, column = table.line(int(frame.index[rows[0]])), columns[sides[0]]
+        cell = frame[column].iloc[rows[0]]
+        got = "nothing" if cell != cell or not str(cell).strip() else shown(str(cell))
+        raise DataError(f"{table.path}, line {line}, column {column!r}: expected a gene name, got {got}.")

@@ -10,10 +10,12 @@ from collections.abc import Collection
 from pathlib import Path
 
 from gisearch.data.gene_names import GeneNames
+from gisearch.data.sources.cells import is_missing, plain_cell
 from gisearch.data.sources.tables import Table, open_table
 from gisearch.errors import DataError
 
-_FEATURE_TYPES = frozenset({"ORF"})
+# Some genes of every screen are not intact in the reference strain: FLO8 (YER109C), YCL074W.
+_FEATURE_TYPES = frozenset({"ORF", "blocked_reading_frame", "pseudogene"})
 _RETIRED = ("Deleted", "Merged")
 
 
@@ -37,7 +39,7 @@ def read_gene_names(path: str | Path, *, feature_types: Collection[str] = _FEATU
     aliases = table.find("aliases", "alias", "synonyms")
     columns = [column for column in (systematic, standard, aliases) if column]
     frame = table.read(columns)
-    cells = {column: [str(cell).strip() for cell in frame[column].astype(object)] for column in columns}
+    cells = {column: [_plain(cell) for cell in frame[column].astype(object)] for column in columns}
     return _gene_names(
         table,
         [table.line(int(row)) for row in frame.index],
@@ -56,8 +58,14 @@ def _read_features(table: Table, feature_types: Collection[str]) -> GeneNames:
     return _gene_names(
         table,
         [table.line(int(row)) for row in frame.index],
-        *([str(cell).strip() for cell in frame[column].astype(object)] for column in ("4", "5", "6")),
+        *([_plain(cell) for cell in frame[column].astype(object)] for column in ("4", "5", "6")),
     )
+
+
+def _plain(cell: object) -> str:
+    """Return a cell's text, empty where it says that there is nothing."""
+    text = plain_cell(str(cell))
+    return "" if is_missing(text) else text
 
 
 def _gene_names(

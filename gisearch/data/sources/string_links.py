@@ -7,7 +7,6 @@ https://string-db.org). Both directions of a pair are listed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,9 +39,8 @@ def read_string_links(
     ends = (table.require("protein1"), table.require("protein2"))
     columns = [table.require(channel) for channel in channels]
     frame = table.read(ends, columns)
-    identifiers, pairs = encode(frame[ends[0]], frame[ends[1]])
+    vocabulary, pairs = encode(frame[ends[0]], frame[ends[1]])
     check_named(pairs, table, frame, ends)
-    vocabulary = tuple(re.sub(r"^\d+\.", "", identifier) for identifier in identifiers)
     networks = []
     for channel, column in zip(channels, columns, strict=True):
         raw = frame[column].to_numpy(dtype=np.float64)

@@ -62,6 +62,10 @@ def yeast_tables(config: YeastData) -> TablesData:
         genotypes={name: GenotypeFile(path=str(path)) for name, path in found.items()},
         metabolism=str(model) if model else None,
         isolated_genes=config.isolated_genes,
+        features=config.features,
+        builtin_features=config.builtin_features,
+        laplacian_vectors=config.laplacian_vectors,
+        max_unknown=config.max_unknown,
     )
 
 

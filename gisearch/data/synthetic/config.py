@@ -72,6 +72,10 @@ class DemoCellConfig:
         three_way: fraction of tau's variance that no pair of genes explains, about.
         hub_exponent: exponent of the power law of the genes' expected degrees; smaller is heavier-tailed.
         noise_sd: root mean square standard deviation of a measurement, in units of wild-type fitness.
+        feature_width: columns of a table ``modules`` of gene features, which tell of modules and dosage; 0
+            generates none.
+        feature_noise: standard deviation of their noise, in units of the spread between modules.
+        feature_missing: fraction of the genes without a row in it.
     """
 
     size: Size = "demo"
@@ -96,6 +100,9 @@ class DemoCellConfig:
     three_way: float = Field(default=0.3, ge=0, le=1)
     hub_exponent: float = Field(default=2.6, gt=2)
     noise_sd: float = Field(default=0.03, ge=0)
+    feature_width: int = Field(default=0, ge=0, le=4_096)
+    feature_noise: float = Field(default=0.25, ge=0)
+    feature_missing: float = Field(default=0.1, ge=0, le=0.9)
 
     @model_validator(mode="before")
     @classmethod

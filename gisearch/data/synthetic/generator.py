@@ -13,6 +13,7 @@ from gisearch.data.cell_graph import CellGraph
 from gisearch.data.genotypes import Genotypes
 from gisearch.data.synthetic.config import DemoCellConfig
 from gisearch.data.synthetic.deletions import draw_deletions
+from gisearch.data.synthetic.features import build_features
 from gisearch.data.synthetic.mechanism import build_mechanism
 from gisearch.data.synthetic.metabolism import build_metabolism
 from gisearch.data.synthetic.networks import build_networks
@@ -28,7 +29,7 @@ class DemoCell:
     """A generated cell with its answers.
 
     Attributes:
-        cell: genes, networks and metabolism.
+        cell: genes, networks, metabolism and perhaps gene features.
         genotypes: B genotypes with the measured labels ``fitness``, ``gene_interaction`` (epsilon of
             doubles, tau of triples, NaN for singles), their ``_std``, ``gene_interaction_p``, and the
             binary ``strong_negative`` (measured ``gene_interaction`` below -0.08).
@@ -72,7 +73,8 @@ def generate_demo_cell(config: DemoCellConfig) -> DemoCell:
     """Generate a demo cell: the same configuration gives the same cell in any process."""
     structure = build_structure(config)
     metabolism = build_metabolism(config, structure)
-    cell = CellGraph(gene_names(config), build_networks(config, structure), metabolism)
+    networks, features = build_networks(config, structure), build_features(config, structure)
+    cell = CellGraph(gene_names(config), networks, metabolism, features)
     table = draw_deletions(config, structure, metabolism)
     fitness, interaction = build_mechanism(config, structure, metabolism, table).fitness(table)
     rng = child_generator(config.seed, "demo_cell", "noise")

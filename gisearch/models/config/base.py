@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 class BaseModelConfig(ABC):
     """Base of the models' configurations, which are told apart by ``name``."""
 
+    @property
+    def reads_derived(self) -> bool:
+        """Whether the model is given networks and features that are derived from training labels.
+
+        One that is fitted to all labels at once, by networks that know them, would find its own among them.
+        """
+        return True
+
     def check(self, cell: CellGraph, target: Target) -> None:  # noqa: B027
         """Raise DataError where the data lacks what the model needs; builds nothing."""
 

@@ -11,7 +11,12 @@ from gisearch.config import STRICT
 from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Target
 from gisearch.models.config.base import BaseModelConfig
-from gisearch.models.layers.config import HyperSAGNNConfig, ReconstructionConfig, require_heads_divide
+from gisearch.models.layers.config import (
+    GeneInputsConfig,
+    HyperSAGNNConfig,
+    ReconstructionConfig,
+    require_heads_divide,
+)
 
 if TYPE_CHECKING:
     from gisearch.models.dango import Dango
@@ -46,11 +51,13 @@ class LossScheduleConfig:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class DangoConfig(BaseModelConfig):
+class DangoConfig(GeneInputsConfig, BaseModelConfig):
     """Configuration of :class:`Dango`.
 
     Attributes:
         name: tells the models apart.
+        inputs: see :class:`gisearch.models.layers.config.GeneInputsConfig`.
+        features: see there.
         networks: the gene networks to use, by name; None takes all that the data has.
         hidden_dim: the width h of every embedding.
         reconstruction: what reconstructing a network asks for.
@@ -69,14 +76,15 @@ class DangoConfig(BaseModelConfig):
         require_heads_divide(self.hidden_dim, "hypersagnn.num_heads", self.hypersagnn.num_heads)
 
     def check(self, cell: CellGraph, target: Target) -> None:
-        """Raise DataError where a network that the configuration names is not in the cell graph."""
+        """Raise DataError where a network or feature table that is named is not in the cell graph."""
+        self.check_inputs(cell)
         self.reconstruction.check([network.name for network in cell.require(self.networks)])
 
     def build(self, cell: CellGraph, target: Target) -> Dango:
         """Build the model on a cell graph.
 
         Raises:
-            DataError: a network that the configuration names is not in the cell graph.
+            DataError: a network or feature table that the configuration names is not in the cell graph.
         """
         from gisearch.models.dango import Dango
 

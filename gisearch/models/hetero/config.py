@@ -13,17 +13,20 @@ from gisearch.data.dataset import Target
 from gisearch.data.metabolism import Metabolism
 from gisearch.errors import DataError
 from gisearch.models.config.base import BaseModelConfig
-from gisearch.models.layers.config import require_heads_divide
+from gisearch.models.layers.config import GeneInputsConfig, require_heads_divide
 from gisearch.models.losses.config import CompositeLossConfig
 
 HeteroPerturbationName = Literal["index", "masked"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class HeteroEncoderConfig:
+class HeteroEncoderConfig(GeneInputsConfig):
     """How the cell's genes, reactions and metabolites are encoded.
 
     Attributes:
+        inputs: what genes start with (see :class:`GeneInputsConfig`); reactions and metabolites have
+            embeddings.
+        features: see there.
         networks: the gene networks to use, by name; None takes all that the data has.
         num_layers: rounds of message passing.
         num_heads: attention heads; must divide the hidden width.
@@ -45,8 +48,10 @@ class HeteroEncoderConfig:
         """Return the networks and the metabolism to encode with.
 
         Raises:
-            DataError: the cell graph has no metabolism, no network, or lacks one that is named.
+            DataError: the cell graph has no metabolism, no network, or lacks one that is named; or the same
+                of gene features.
         """
+        self.check_inputs(cell)
         networks = cell.require(self.networks)
         if cell.metabolism is None:
             raise DataError(
@@ -92,5 +97,5 @@ class HeteroModelConfig(BaseModelConfig):
         require_heads_divide(self.hidden_dim, "encoder.num_heads", self.encoder.num_heads)
 
     def check(self, cell: CellGraph, target: Target) -> None:
-        """Raise DataError where the cell graph lacks metabolism or a network."""
+        """Raise DataError where the cell graph lacks metabolism, a network or gene features."""
         self.encoder.check(cell)

@@ -17,6 +17,7 @@ from gisearch.models.hetero.metabolic import (
     MetabolicGraph,
     StoichiometricHypergraph,
 )
+from gisearch.models.layers.gene_inputs import embedding_of, features_of, gene_inputs
 from gisearch.models.layers.product import Linear
 from gisearch.models.layers.stages import StageMonitor
 
@@ -106,7 +107,7 @@ class HeteroLayer(nn.Module):
 
 
 class HeteroEncoder(nn.Module):
-    """Learnable embeddings of three node types through ``num_layers`` rounds of messages.
+    """Embeddings of three node types, or features of genes, through ``num_layers`` rounds of messages.
 
     Raises:
         DataError: see :meth:`HeteroEncoderConfig.check`.
@@ -121,7 +122,8 @@ class HeteroEncoder(nn.Module):
         super().__init__()
         networks, metabolism = config.check(cell)
         self.cell = CellTensors(networks, metabolism, cell.num_genes)
-        self.genes = nn.Parameter(torch.randn(cell.num_genes, width) * EMBEDDING_STD)
+        self.genes = embedding_of(config, cell.num_genes, width, EMBEDDING_STD)
+        self.features = features_of(config, cell, width, EMBEDDING_STD)
         self.reactions = nn.Parameter(torch.randn(self.cell.num_reactions, width) * EMBEDDING_STD)
         self.metabolites = nn.Parameter(torch.randn(self.cell.num_metabolites, width) * EMBEDDING_STD)
         self.embedding_dropout = config.embedding_dropout
@@ -143,11 +145,12 @@ class HeteroEncoder(nn.Module):
             copies: how many times the graph holds the cell.
             monitor: is told every stage's values.
         """
-        genes: Tensor = self.genes
-        if self.training and self.embedding_dropout:
+        genes: Tensor | None = self.genes
+        if genes is not None and self.training and self.embedding_dropout:
             # Without dropout's scaling of the rest: an evaluation reads every embedding as it is.
             genes = genes * (torch.rand_like(genes[:, :1]) >= self.embedding_dropout)
-        nodes = HeteroNodes(*(x.repeat(copies, 1) for x in (genes, self.reactions, self.metabolites)))
+        inputs = (gene_inputs(genes, self.features), self.reactions, self.metabolites)
+        nodes = HeteroNodes(*(x.repeat(copies, 1) for x in inputs))
         if self.degrees is not None:
             degrees = (graph.gene_degrees() - self.mean_degrees) / self.spread_degrees
             nodes = HeteroNodes(nodes.genes + self.degrees(degrees), nodes.reactions, nodes.metabolites)

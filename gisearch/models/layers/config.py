@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from gisearch.config import STRICT
 from gisearch.data.cell_graph import CellGraph, Network
+from gisearch.data.gene_features import GeneFeatures
 from gisearch.errors import DataError, nearest_name
 
 ActivationName = Literal["relu", "gelu", "silu"]
@@ -27,16 +28,50 @@ ConvolutionName = Literal["gin", "gatv2", "sage", "lightgcn"]
 PerturbationName = Literal["index", "masked", "exact"]
 
 
+InputsName = Literal["embedding", "features", "both"]
+
+
 # The channels whose zero entries fell by more than 1 % from STRING v9.1 to v11.0: what looks like no edge
 # is often one that is not known yet.
 UNCERTAIN_CHANNELS = ("neighborhood", "coexpression", "experimental")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class EncoderConfig:
+class GeneInputsConfig:
+    """What a model knows of genes before it looks at networks.
+
+    Attributes:
+        inputs: a learnt ``embedding`` per gene, a linear map of the data's gene ``features``, or ``both``
+            added up. An embedding says nothing of a gene that no training genotype deletes.
+        features: the tables of gene features to use, by name; None takes all that the data has.
+    """
+
+    inputs: InputsName = "embedding"
+    features: Annotated[list[str], Field(min_length=1)] | None = None
+
+    def check_inputs(self, cell: CellGraph) -> tuple[GeneFeatures, ...]:
+        """Return the tables of gene features to read, none where embeddings alone are wanted.
+
+        Raises:
+            DataError: the cell graph has no gene features, or lacks a table that the configuration names.
+        """
+        if self.inputs == "embedding":
+            return ()
+        if not cell.features:
+            raise DataError(
+                f"inputs={self.inputs} asks for gene features, and the data has none; expected some from "
+                "data.features or data.builtin_features, or inputs=embedding."
+            )
+        return cell.select_features(self.features)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class EncoderConfig(GeneInputsConfig):
     """How wild-type genes are encoded.
 
     Attributes:
+        inputs: see :class:`GeneInputsConfig`.
+        features: see there.
         networks: the gene networks to use, by name; None takes all that the data has.
         convolution: the graph convolution of every network; ``lightgcn`` has no weights, norm or
             activation of its own.
@@ -67,8 +102,10 @@ class EncoderConfig:
         """Return the networks to encode with.
 
         Raises:
-            DataError: the cell graph has no network, or lacks one that the configuration names.
+            DataError: the cell graph has no network, or lacks one that the configuration names; or the same
+                of gene features.
         """
+        self.check_inputs(cell)
         return cell.require(self.networks)
 
 

@@ -1,4 +1,4 @@
-"""The gene encoder: learnable gene embeddings, convolved over all networks, layer by layer."""
+"""The gene encoder: embeddings or features of genes, convolved over all networks, layer by layer."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gisearch.models.layers.config import (
     EncoderConfig,
 )
 from gisearch.models.layers.convolution import GIN, SAGE, ChangedInput, Convolution, GATv2, LightGCN, State
+from gisearch.models.layers.gene_inputs import embedding_of, features_of, gene_inputs
 from gisearch.models.layers.graph_aggregation import graph_aggregation
 from gisearch.models.layers.mlp import NetworkNorm, activation, are_alone, each, mlp
 from gisearch.models.layers.neighbours import Neighbours
@@ -152,10 +153,11 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Gene embeddings through a preprocessor and ``num_layers`` rounds over all networks.
+    """Gene embeddings or features through a preprocessor and ``num_layers`` rounds over all networks.
 
     Raises:
-        DataError: a network that the configuration names is not in the cell graph, or it has none at all.
+        DataError: a network or a table of features that the configuration names is not in the cell graph, or
+            it has none at all.
     """
 
     def __init__(self, cell: CellGraph, width: int, config: EncoderConfig) -> None:
@@ -163,7 +165,8 @@ class Encoder(nn.Module):
         networks = config.check(cell)
         self.network_names = tuple(network.name for network in networks)
         self.neighbours = Neighbours(networks, cell.num_genes)
-        self.embedding = nn.Parameter(torch.randn(cell.num_genes, width) * EMBEDDING_STD)
+        self.embedding = embedding_of(config, cell.num_genes, width, EMBEDDING_STD)
+        self.features = features_of(config, cell, width, EMBEDDING_STD)
         self.preprocessor = mlp(
             [width, width, width],
             act=config.activation,
@@ -186,8 +189,9 @@ class Encoder(nn.Module):
             monitor: is told every stage's values.
             keep: whether to return the passage through every layer.
         """
-        x = self.preprocessor(self.embedding)
-        x = monitor.watch("preprocessor", x if self.gain is None else self.embedding + self.gain * x)
+        inputs = gene_inputs(self.embedding, self.features)
+        x = self.preprocessor(inputs)
+        x = monitor.watch("preprocessor", x if self.gain is None else inputs + self.gain * x)
         attention, layers = None, []
         for i, layer in enumerate(self.layers):
             noise = layer.draw_noise(x, self.neighbours.num_networks)

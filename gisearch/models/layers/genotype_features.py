@@ -1,4 +1,4 @@
-"""Features of a genotype that need no learning: what its genes are in the networks and in metabolism.
+"""Features of a genotype that need no learning: its genes in networks, metabolism and tables of features.
 
 Shapes: B genotypes, K deletions each at most, P = K(K-1)/2 pairs, N genes, G networks, F features.
 """
@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from gisearch.data.cell_graph import CellGraph, Network
+from gisearch.data.gene_features import GeneFeatures
 from gisearch.models.batch import GenotypeBatch
+from gisearch.models.layers.feature_summaries import FeatureSummaries
 from gisearch.models.layers.gene_rules import GeneRules, deleted_genes
 
 _BITS = 64
@@ -27,7 +29,8 @@ class GenotypeFeatures(nn.Module):
     The number of deletions, and per network: minimum, mean and maximum of the deleted genes' degrees; the
     edges among them; maximum and mean over pairs of the number of common neighbours and of its Jaccard
     index. A direction of edges does not count. Where there is metabolism, the number of reactions whose
-    gene rule fails. A single deletion has no pairs: what is about them is NaN.
+    gene rule fails. Of gene features, see :class:`FeatureSummaries`. A single deletion has no pairs: what is
+    about them is NaN.
 
     Attributes:
         names: what the features are, F of them.
@@ -36,7 +39,9 @@ class GenotypeFeatures(nn.Module):
     neighbours: Tensor
     degree: Tensor
 
-    def __init__(self, cell: CellGraph, networks: Sequence[Network]) -> None:
+    def __init__(
+        self, cell: CellGraph, networks: Sequence[Network], tables: Sequence[GeneFeatures] = ()
+    ) -> None:
         super().__init__()
         rows = [_neighbour_bits(network, cell.num_genes) for network in networks]
         words = -(-cell.num_genes // _BITS)
@@ -50,10 +55,13 @@ class GenotypeFeatures(nn.Module):
         what += ["common_max", "common_mean", "jaccard_max", "jaccard_mean"]
         self.names = ["deletions", *(f"{one}.{network.name}" for network in networks for one in what)]
         self.names += ["disabled_reactions"] if self.rules is not None else []
+        self.summaries = FeatureSummaries(tables) if tables else None
+        self.names += self.summaries.names if self.summaries is not None else []
 
     def forward(self, batch: GenotypeBatch) -> Tensor:
         """Return the features of B genotypes, float64 [B, F]."""
-        size = max(1, _BLOCK // max(1, batch.deleted.shape[1] ** 2 * self.neighbours[:, 0].numel()))
+        words = self.neighbours[:, 0].numel() + (0 if self.summaries is None else len(self.summaries.names))
+        size = max(1, _BLOCK // max(1, batch.deleted.shape[1] ** 2 * words))
         blocks = [self._block(batch[slice(i, i + size)]) for i in range(0, len(batch), size)]
         return torch.cat(blocks) if blocks else self.degree.new_empty(0, len(self.names))
 
@@ -72,6 +80,8 @@ class GenotypeFeatures(nn.Module):
             disabled = self.rules.disabled(deleted_genes(batch))
             number = torch.bincount(disabled.genotype, minlength=len(batch))
             columns.append(number.double().unsqueeze(1))
+        if self.summaries is not None:
+            columns.append(self.summaries(batch))
         return torch.cat(columns, dim=1)
 
     def _both(self, batch: GenotypeBatch) -> Tensor:

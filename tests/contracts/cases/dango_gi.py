@@ -8,19 +8,21 @@ from tests.contracts.case import Case
 
 # What the gene encoder and the pooling need, in every model that is built on them.
 ENCODER_CONTEXTS = {
+    "encoder.features": {"encoder.inputs": "features"},
     "encoder.num_heads": {"encoder.convolution": "gatv2"},
     "encoder.gin_mlp_layers": {"encoder.convolution": "gin"},
     "encoder.bottleneck": {"encoder.graph_aggregation": "pairwise_interaction"},
 }
 ENCODER_ALTERNATIVES: dict[str, list[Any]] = {
     "encoder.networks": [["physical"], ["regulatory", "physical"]],
+    "encoder.features": [["modules"]],
 }
 ENCODER_SHIFTS = {
     r"pooling\.gate\.2\.bias": "a softmax over genes does not change with a shift of its logits",
     r".*\.aggregation\.score\.bias": "a softmax over options does not change with a shift",
 }
 ENCODER_STAGES = {
-    r"encoder\.(embedding|gain|preprocessor\..*)": "preprocessor",
+    r"encoder\.(embedding|features\..*|gain|preprocessor\..*)": "preprocessor",
     r"encoder\.layers\.0\..*": "encoder.layer_1",
     r"encoder\.layers\.1\..*": "encoder.layer_2",
     r"encoder\.norm\..*": "encoder.norm",

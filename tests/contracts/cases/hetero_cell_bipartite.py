@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from tests.contracts.case import Case
-from tests.contracts.cases.hetero_cell import NETWORKS, NOT_FOR_FITNESS, SHIFTS, STAGES
+from tests.contracts.cases.hetero_cell import CONTEXTS, NETWORKS, NOT_FOR_FITNESS, SHIFTS, STAGES
 
 CASE = Case(
     base={"hidden_dim": 16},
+    contexts=CONTEXTS,
     # Where fitness is asked for, as the contracts do, nothing moves from fitness to the interaction:
     # tests/models/test_hetero_cell_bipartite.py asks for the interaction.
     alternatives={**NETWORKS, "transition_epochs": []},

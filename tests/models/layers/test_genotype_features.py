@@ -13,8 +13,10 @@ import torch
 
 from gisearch.data.cell_graph import CellGraph
 from gisearch.data.dataset import Dataset
+from gisearch.data.gene_features import GeneFeatures
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.layers import genotype_features
+from gisearch.models.layers.feature_summaries import WIDEST, FeatureSummaries
 from gisearch.models.layers.genotype_features import GenotypeFeatures
 
 
@@ -76,6 +78,39 @@ def test_a_batch_of_single_deletions_has_no_pairs(tiny_cell: CellGraph) -> None:
     )
     assert found["edges.physical"] == 0
     assert math.isnan(found["common_max.physical"])
+
+
+def test_gene_features_are_summed_up_over_genes_and_pairs(tiny_cell: CellGraph) -> None:
+    values = np.zeros((tiny_cell.num_genes, 2), np.float32)
+    values[:4] = [[1, 5], [-2, 7], [4, 0], [0, 0]]
+    table = GeneFeatures("codons", values, np.arange(tiny_cell.num_genes) < 3)
+    features = GenotypeFeatures(dataclasses.replace(tiny_cell, metabolism=None), (), (table,))
+    assert features.names[1:4] == ["min.codons.1", "min.codons.2", "mean.codons.1"]
+    found = features(GenotypeBatch.from_table(np.array([[0, 1, 2], [0, 1, 3], [2, -1, -1], [3, -1, -1]])))
+    by_name = [dict(zip(features.names, row, strict=True)) for row in found.tolist()]
+    triple, one_missing, single, unknown = by_name
+    assert (triple["min.codons.1"], triple["max.codons.1"]) == (-2, 4)
+    assert triple["mean.codons.2"] == 4
+    assert triple["product.codons.1"] == pytest.approx((-2 + 4 - 8) / 3)
+    assert triple["distance.codons.1"] == pytest.approx((3 + 3 + 6) / 3)
+    assert (one_missing["mean.codons.1"], one_missing["product.codons.2"]) == (-0.5, 35)
+    assert single["max.codons.1"] == 4
+    assert math.isnan(single["product.codons.1"])
+    assert all(math.isnan(value) for name, value in unknown.items() if "codons" in name)
+
+
+def test_wide_gene_features_are_reduced_to_principal_components(tiny_cell: CellGraph) -> None:
+    rng = np.random.default_rng(0)
+    signal = rng.standard_normal((tiny_cell.num_genes, 2)) * [3, 1]
+    wide = signal @ np.linalg.qr(rng.standard_normal((80, 2)))[0].T
+    known = np.arange(tiny_cell.num_genes) != 7
+    table = GeneFeatures("esm", np.where(known[:, None], wide, 0).astype(np.float32), known)
+    summaries = FeatureSummaries((table,))
+    assert len(summaries.names) == 5 * WIDEST
+    first = summaries.values[known, 0].numpy()
+    assert abs(np.corrcoef(first, signal[known, 0])[0, 1]) > 0.95
+    assert summaries.values[known, 2:].abs().max() < 1e-5, "two directions hold everything"
+    assert not summaries.known[7].any()
 
 
 def test_without_networks_and_metabolism_only_the_number_of_deletions_is_left(tiny_cell: CellGraph) -> None:

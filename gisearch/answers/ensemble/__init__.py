@@ -1,0 +1,1 @@
+"""From a sweep's trained models to one ensemble of some of them."""

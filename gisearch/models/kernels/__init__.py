@@ -1,0 +1,1 @@
+"""What the kernel model is made of: kernels between genes, kernels between genotypes, and their solution."""
