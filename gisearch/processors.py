@@ -18,8 +18,13 @@ def allowed_processors(root: Path = _ROOT) -> int:
         root: the folder that holds ``proc`` and ``sys``.
     """
     affinity = getattr(os, "sched_getaffinity", None)
-    count = (os.cpu_count() or 1) if affinity is None else len(affinity(0))
+    count = all_processors() if affinity is None else len(affinity(0))
     return max(1, min([count, *(int(quota + 1e-9) for quota in _quotas(root))]))
+
+
+def all_processors() -> int:
+    """Return the number of the machine's processors, its own or not."""
+    return os.cpu_count() or 1
 
 
 def _quotas(root: Path) -> Iterator[float]:

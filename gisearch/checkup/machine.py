@@ -12,7 +12,7 @@ from pathlib import Path
 from gisearch.checkup.finding import State
 from gisearch.home import home_trouble
 from gisearch.memory import allowed_memory
-from gisearch.processors import allowed_processors
+from gisearch.processors import all_processors, allowed_processors
 from gisearch.proxies import given_proxies
 from gisearch.tracking.redact import redact_text
 
@@ -24,7 +24,7 @@ _FULL = 0.95
 
 def check_processors() -> tuple[State, str]:
     """Count the processors that may be used."""
-    allowed, there = allowed_processors(), os.cpu_count() or 1
+    allowed, there = allowed_processors(), all_processors()
     limits = "" if allowed == there else f" of {there} (affinity or a control group allows no more)"
     return State.OK, f"{allowed} processor{'s' * (allowed > 1)}{limits}"
 

@@ -102,7 +102,7 @@ def check_ray_start(settings: Settings, *, start: bool) -> tuple[State, str]:
     with ray_session() as nodes:
         parallel = concurrency(settings.search, WorkerNeeds.of(settings.search, 1), nodes)
     how = f"joined the cluster of RAY_ADDRESS={address}" if address else "started and stopped"
-    return State.OK, f"{how}; room for {parallel} trials at a time"
+    return State.OK, f"{how}; room for {parallel} trial{'s' * (parallel > 1)} at a time"
 
 
 def check_trials(settings: Settings) -> tuple[State, str]:

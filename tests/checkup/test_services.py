@@ -44,7 +44,7 @@ class TestSettings:
         [
             ("trackin.uri=x", r"^trackin\.uri=x: expected keys of results, search, tracking.*'tracking'\?$"),
             ("search", "^search: expected keys of"),
-            ("search.gpus=1", "unknown key.* 'search.gpus'"),
+            ("search.gpus=1", r"^unknown key 'gpus' in search\. Did you mean 'gpu_hours'\?$"),
             ("search.trials=0", "search.trials"),
         ],
     )
@@ -130,7 +130,7 @@ class TestRay:
         import ray
 
         state, text = services.check_ray_start(Settings.of(["search.concurrency=1"]), start=True)
-        assert (state, text) == (State.OK, "started and stopped; room for 1 trials at a time")
+        assert (state, text) == (State.OK, "started and stopped; room for 1 trial at a time")
         assert not ray.is_initialized()
 
 
@@ -167,11 +167,25 @@ class TestStore:
                 messages.append(str(error.value))
             assert len(set(messages)) == 1
 
-    def test_a_server(self) -> None:
+    def test_a_server_that_does_not_answer(self) -> None:
         with pytest.raises(TrackingError, match=r"connection refused\); start the server"):
             look_at_store(TrackingConfig(uri="http://127.0.0.1:9", timeout=2.0))
         with pytest.raises(TrackingError, match="cannot be opened"):
             look_at_store(TrackingConfig(uri="postgresql://u:secret@127.0.0.1:9/db", timeout=2.0))
+
+    @pytest.mark.slow
+    def test_a_server_that_answers(self, tmp_path: Path, empty_database: Path) -> None:
+        from gisearch.tracking.ui import HOST, free_port, served
+
+        shutil.copy(empty_database, tmp_path / "mlflow.db")
+        port = free_port()
+        uri = f"http://{HOST}:{port}"
+        with served(f"sqlite:///{tmp_path}/mlflow.db", port):
+            found = look_at_store(TrackingConfig(uri=uri, timeout=30.0))
+            assert found == f"the server at {uri} answers and will be given the experiment 'gisearch'"
+            open_store(TrackingConfig(uri=uri, timeout=30.0))
+            found = look_at_store(TrackingConfig(uri=uri, timeout=30.0))
+            assert found == f"the server at {uri} answers and has the experiment 'gisearch'"
 
     def test_none(self) -> None:
         assert look_at_store(TrackingConfig(enabled=False)) == "runs are not tracked (tracking.enabled=false)"
