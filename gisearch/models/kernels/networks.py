@@ -17,7 +17,7 @@ from gisearch.models.kernels.sparse import sparse_rows
 
 # Columns that spread over the network at a time, which bounds the memory.
 _BLOCK = 512
-# Trials of one process ask for the same genes of the same networks, which takes seconds; 2,000 genes are 32 MB.
+# Trials of one process ask for the same genes of the same networks; 2,000 genes are 32 MB.
 _LARGEST_KEPT = 2_000
 _recent = Recent[tuple[Tensor, Tensor]](12)
 _TINY = torch.finfo(torch.float64).tiny
