@@ -115,7 +115,7 @@ class ResultFile:
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a") as file:
+            with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(dataclasses.asdict(result)) + "\n")
         except OSError as error:
             raise disk_full(self.path, error) or ConfigError(

@@ -117,7 +117,7 @@ def best_configurations(path: Path = BEST_CONFIGURATIONS) -> Configurations:
             overrides, or changes what all models have in common.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"cannot read {path}: {str(error).splitlines()[0]}.") from None
     if not isinstance(content, dict):

@@ -180,7 +180,7 @@ def require_page(path: Path) -> str:
         ConfigError: it cannot be read, or lacks the markers.
     """
     try:
-        page = path.read_text()
+        page = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--out: cannot read {path}: {error}.") from None
     begin, end = page.find(BEGIN), page.find(END)

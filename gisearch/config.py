@@ -91,6 +91,26 @@ def field_names(cls: Any, path: str = "") -> list[str]:
     return list(dict.fromkeys(field.name for outer in classes for field in dataclasses.fields(outer)))
 
 
+def is_text(cls: Any, path: str) -> bool:
+    """Return whether the key at a dotted path takes text, and no number or truth value."""
+    level = [cls]
+    for part in path.split("."):
+        level = _below(level, part)
+    kinds = {kind for annotation in level for kind in _plain_kinds(annotation)}
+    return str in kinds and not kinds & {int, float, bool}
+
+
+def _plain_kinds(annotation: Any) -> Iterator[Any]:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _plain_kinds(get_args(annotation)[0])
+    elif origin in (Union, UnionType):
+        for option in get_args(annotation):
+            yield from _plain_kinds(option)
+    else:
+        yield annotation
+
+
 def _below(level: list[Any], part: str) -> list[Any]:
     """Return the annotations of what lies under the key or index ``part``; none where nothing does."""
     found: list[Any] = []

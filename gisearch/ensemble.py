@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from gisearch.command_line import run
+from gisearch.command_line import pasteable, run, terminal
 
 
 def parser() -> argparse.ArgumentParser:
@@ -70,18 +70,15 @@ def main(argv: Sequence[str]) -> int:
     for option, low in (("top", 2), ("rounds", 1), ("start", 1), ("bags", 1), ("seed", 0)):
         check_count(f"--{option}", getattr(arguments, option), low)
 
-    from rich.console import Console
-
     from gisearch.answers.ensemble.library import find_sources
     from gisearch.answers.ensemble.making import Request, make_ensemble
     from gisearch.answers.ensemble.registering import register_ensemble
     from gisearch.answers.ensemble.selection import Rules
     from gisearch.answers.ensemble.showing import print_ensemble, print_next
     from gisearch.answers.publication import publish
-    from gisearch.search.presentation import terminal
 
     # Of --json nothing else goes to the standard output.
-    console = Console(stderr=True) if arguments.json else terminal()
+    console = terminal(stderr=arguments.json)
     sources = find_sources(arguments.names, arguments.results_dir)
     rules = Rules(rounds=arguments.rounds, start=arguments.start, bags=arguments.bags, seed=arguments.seed)
     found, is_new = make_ensemble(Request(sources, rules, arguments.top), console, again=arguments.again)
@@ -103,7 +100,8 @@ def main(argv: Sequence[str]) -> int:
     if is_new:
         publish(results, console)
     else:
-        console.print(f"Report: python -m gisearch.report {results.handle}", highlight=False, soft_wrap=True)
+        report = pasteable("report", results.handle)
+        console.print(f"Report: {report}", highlight=False, soft_wrap=True)
     return 0
 
 

@@ -10,8 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gisearch.command_line import run
+from gisearch.command_line import run, terminal
 from gisearch.errors import ConfigError
+from gisearch.files import local_path, output_path
 
 if TYPE_CHECKING:
     from gisearch.data.candidates import Candidates
@@ -69,6 +70,8 @@ def main(argv: Sequence[str]) -> int:
     """
     arguments = parser().parse_args(list(argv))
     _check(arguments)
+    if arguments.output is not None:
+        arguments.output = output_path(arguments.output, "--output")
     return _score(arguments) if arguments.genotypes is not None else _screen(arguments)
 
 
@@ -107,7 +110,7 @@ def _score(arguments: argparse.Namespace) -> int:
 
     folder = find_model(arguments.run, arguments.results_dir)
     dataset = load_dataset(load_model_config(folder).data)
-    queries = read_queries(Path(arguments.genotypes), dataset.cell.names)
+    queries = read_queries(local_path(arguments.genotypes), dataset.cell.names)
     if queries.unused:
         unused = ", ".join(map(repr, queries.unused))
         print(
@@ -171,7 +174,7 @@ def _candidates(arguments: argparse.Namespace, dataset: Dataset) -> Candidates:
     order = 2 if arguments.all_triples_of is None else 3
     given = arguments.all_pairs_of if order == 2 else arguments.all_triples_of
     names = dataset.cell.names
-    genes = np.arange(len(names)) if given is None else read_genes(Path(given), names)
+    genes = np.arange(len(names)) if given is None else read_genes(local_path(given), names)
     if arguments.only_seen:
         seen = np.isin(genes, dataset.genotypes.subset(dataset.split.train).genes)
         print(f"{(~seen).sum():,} of {len(genes):,} genes occur in no training genotype", file=sys.stderr)
@@ -188,12 +191,10 @@ def _candidates(arguments: argparse.Namespace, dataset: Dataset) -> Candidates:
 
 def _find(screen: Screen, workers: int | None) -> tuple[Screened, Screened]:
     """Score all candidates, on the cluster that RAY_ADDRESS names or here; tell how far it is."""
-    from rich.console import Console
-
     from gisearch.search.screening_progress import ScreeningProgress
     from gisearch.training.screening import decide, default_workers, screen_here
 
-    console, candidates = Console(stderr=True), screen.candidates
+    console, candidates = terminal(stderr=True), screen.candidates
     on_cluster, done = bool(os.environ.get("RAY_ADDRESS")), 0
     number = workers or default_workers()
     seconds = timedelta(seconds=round(candidates.total * screen.seconds_per_candidate()))

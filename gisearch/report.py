@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from gisearch.command_line import run
+from gisearch.command_line import run, terminal
+from gisearch.files import output_path
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,6 +45,7 @@ def main(argv: Sequence[str]) -> int:
     from gisearch.search.folders import find_results
     from gisearch.search.results import load_results
 
+    output = output_path(arguments.output, "--output", new_folder=True) if arguments.output else None
     results = load_results(find_results(arguments.name, arguments.results_dir))
     if arguments.json:
         print(json.dumps(results.as_json(), indent=2))
@@ -51,18 +53,27 @@ def main(argv: Sequence[str]) -> int:
 
     from gisearch.answers.publication import publish
     from gisearch.search.conclusion import draw
-    from gisearch.search.presentation import print_effects, print_results, terminal
+    from gisearch.search.presentation import print_effects, print_results
 
     console = terminal()
     print_results(results, results.tracking, console, top=arguments.top)
     print_effects(results, console)
-    drawn = draw(results)
+    writable = os.access(results.folder, os.W_OK)
+    drawn = draw(results) if writable else {}
     if drawn:
         console.print("\nFigures:", highlight=False)
         for path in drawn.values():
             console.print(f"  {path}", highlight=False, soft_wrap=True)
     console.print()
-    publish(results, console, Path(arguments.output) if arguments.output else None)
+    if writable or output is not None:
+        publish(results, console, output)
+    else:
+        console.print(
+            f"No page was written: {results.folder} is read-only here; --output FILE writes it elsewhere.",
+            style="yellow",
+            highlight=False,
+            soft_wrap=True,
+        )
     return 0
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gisearch.command_line import run
+from gisearch.command_line import run, terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,7 +68,6 @@ def main(argv: Sequence[str]) -> int:
 
     from gisearch.resources import find_search_space
     from gisearch.search.plan import plan_sweep
-    from gisearch.search.presentation import terminal
 
     console = terminal()
     folder = None
@@ -96,19 +95,21 @@ def main(argv: Sequence[str]) -> int:
 
         publish(outcome.results, console)
     if outcome.interrupted:
-        console.print(resume_hint(outcome.results, plan.config.results.dir), highlight=False, soft_wrap=True)
+        console.print(resume_hint(outcome.results), highlight=False, soft_wrap=True)
         return 1 if outcome.trouble else 128 + (outcome.signal or signal.SIGINT)
     return 0 if outcome.results.best is not None else 1
 
 
 def _resumed_plan(name: str, overrides: list[str], more: int | None) -> tuple[SweepPlan, Path]:
+    from gisearch.composition import parse_overrides
     from gisearch.errors import ConfigError
     from gisearch.search.config import ResultsConfig
     from gisearch.search.folders import SPACE_FILE, find_results, read_facts
+    from gisearch.search.origin import found_again
     from gisearch.search.plan import plan_sweep
 
-    given = [o.partition("=")[2] for o in overrides if o.startswith("results.dir=")]
-    folder = find_results(name, given[-1] if given else ResultsConfig().dir)
+    given = parse_overrides([o for o in overrides if o.startswith("results.dir=")])
+    folder = find_results(name, str(given.get("results.dir", ResultsConfig().dir)))
     # What trials are compared on stays as it was; how long and where the search goes on may change.
     fixed = [o for o in overrides if not o.startswith(_FREE)]
     if fixed:
@@ -116,7 +117,8 @@ def _resumed_plan(name: str, overrides: list[str], more: int | None) -> tuple[Sw
             f"{fixed[0]}: a resumed sweep keeps what its trials are compared on; expected keys of search, "
             "results or tracking, or a new sweep."
         )
-    stored: list[str] = read_facts(folder)["overrides"]
+    facts = read_facts(folder)
+    stored: list[str] = facts["overrides"]
     # The last value of a key counts.
     known = list({o.partition("=")[0]: o for o in [*stored, *overrides]}.values())
     plan = plan_sweep(folder / SPACE_FILE, known)
@@ -125,7 +127,7 @@ def _resumed_plan(name: str, overrides: list[str], more: int | None) -> tuple[Sw
             raise ConfigError(f"--add-trials: {folder} evaluates every configuration of its space already.")
         kept = [o for o in known if not o.startswith("search.trials=")]
         plan = plan_sweep(folder / SPACE_FILE, [*kept, f"search.trials={plan.config.search.trials + more}"])
-    return plan, folder
+    return found_again(plan, facts), folder
 
 
 def continued_plan(plan: SweepPlan) -> tuple[SweepPlan, Path | None]:
@@ -136,13 +138,15 @@ def continued_plan(plan: SweepPlan) -> tuple[SweepPlan, Path | None]:
     """
     from gisearch.errors import ConfigError
     from gisearch.search.folders import SPACE_FILE, SWEEP_FILE, read_facts
+    from gisearch.search.origin import found_again
 
     folder = Path(plan.config.results.dir) / plan.config.name
     if not (folder / SWEEP_FILE).is_file():
         return plan, None
+    facts = read_facts(folder)
     before, now = (
         {o for o in overrides if not o.startswith((*_FREE, "name="))}
-        for overrides in (read_facts(folder)["overrides"], plan.overrides)
+        for overrides in (facts["overrides"], plan.overrides)
     )
     if (folder / SPACE_FILE).read_bytes() != Path(plan.source).read_bytes():
         raise ConfigError(
@@ -153,7 +157,7 @@ def continued_plan(plan: SweepPlan) -> tuple[SweepPlan, Path | None]:
             f"--continue: {folder} was begun with other overrides ({', '.join(sorted(before ^ now))}); "
             "expected the same ones, or another name=NAME."
         )
-    return plan, folder
+    return found_again(plan, facts), folder
 
 
 def _show_plan(plan: SweepPlan, console: Console) -> None:

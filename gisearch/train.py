@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from gisearch.command_line import run
+from gisearch.command_line import pasteable, run
 from gisearch.errors import GisearchError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"noise ceiling of the data: {dataset.noise_ceiling['val']:.4f}")
     for metric, value in result.subgroups.items():
         print(f"  {metric} = {value:.4f}")
-    print(f"Score genotypes with it: python -m gisearch.predict {folder} genotypes.csv -o scores.csv")
+    print(f"Score genotypes with it: {pasteable('predict', folder, 'genotypes.csv', '-o', 'scores.csv')}")
     return 0
 
 

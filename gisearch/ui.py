@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gisearch.command_line import run
+from gisearch.command_line import pasteable, run
 from gisearch.errors import TrackingError
 
 if TYPE_CHECKING:
@@ -83,25 +83,26 @@ def _store_of(folder: Path) -> TrackingConfig:
     """
     from gisearch.config import build
     from gisearch.search.folders import read_facts
-    from gisearch.tracking.config import SQLITE, TrackingConfig, resolve_uri, sqlite_path
+    from gisearch.tracking.config import TrackingConfig, resolve_uri, sqlite_path, sqlite_uri
     from gisearch.tracking.ui import database_of
 
-    config = build(TrackingConfig, read_facts(folder).get("tracking", {}))
+    facts = read_facts(folder)
+    config = build(TrackingConfig, facts.get("tracking", {}))
     if not config.enabled:
         raise TrackingError(
-            f"{folder} was not tracked (tracking.enabled=false); python -m gisearch.report {folder} shows it."
+            f"{folder} was not tracked (tracking.enabled=false); {pasteable('report', folder)} shows it."
         )
     uri = resolve_uri(config, Path())
     written = sqlite_path(uri)
     if written is None:
         return config
-    found = database_of(folder, str(written))
+    found = database_of(folder, str(written), facts.get("started_in"))
     if found is None:
         raise TrackingError(
             f"there is no {written} here ({Path.cwd()}) nor where {folder} lies; run this in the folder that "
             "the sweep was started in."
         )
-    return replace(config, uri=f"{SQLITE}{found}")
+    return replace(config, uri=sqlite_uri(found))
 
 
 def _open(address: str) -> None:

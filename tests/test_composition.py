@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from gisearch.composition import MISSING, compose, defaults_of, group_options, parse_overrides
-from gisearch.config import STRICT, build
+from gisearch.composition import MISSING, compose, defaults_of, group_options, parse_overrides, quoted_value
+from gisearch.config import STRICT, build, to_plain
 from gisearch.data.config import DataConfig, compose_data, data_nodes
 from gisearch.data.synthetic import DemoCellConfig
 from gisearch.errors import ConfigError
@@ -156,3 +157,70 @@ def test_overrides_as_values() -> None:
     for several in ("a=1,2", "a=range(1,3)"):
         with pytest.raises(ConfigError, match=r"several values; expected one, or a list in brackets\."):
             parse_overrides([several])
+
+
+@pytest.mark.parametrize(
+    "text", ["/x/run=3", "a b", "it's", "a\\b", "a\\'b", "a\\", "x[1]{", "1e3", "null", "$HOME"]
+)
+def test_text_in_quotes_stays_what_it_is(text: str) -> None:
+    assert parse_overrides([f"results.dir={quoted_value(text)}"]) == {"results.dir": text}
+
+
+def test_a_value_that_needs_quotes_is_shown_with_them() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_overrides(["results.dir=/x/run=3"])
+    assert str(caught.value) == (
+        "cannot read 'results.dir=/x/run=3': expected a value with quotes of its own, as in "
+        """'results.dir='"'"'/x/run=3'"'"''."""
+    )
+
+
+class TestOwnPresets:
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A working folder with presets of its own, and those of another project that uses Hydra."""
+        monkeypatch.chdir(tmp_path)
+        for name, text in {
+            "data/mine_only.yaml": "defaults: [demo_tiny, _self_]\nseed: 7\n",
+            "data/demo.yaml": "defaults: [demo_defaults, _self_]\nsource: demo\nseed: 8\n",
+            "data/broken.yaml": "seed: [\n",
+            "data/clock.yaml": "defaults: [demo_defaults, _self_]\nseed: 010\n",
+            "cluster/ours.yaml": "defaults: [slurm_defaults, _self_]\nnodes: 3\n",
+            "cluster/slurm.yaml": "defaults: [slurm_defaults, _self_]\nnodes: 5\n",
+            "model/wide.yaml": "defaults: [dango_gi_defaults, _self_]\nname: dango_gi\nhidden_dim: 48\n",
+            "config.yaml": "trainer: theirs\n",
+            "trainer/default.yaml": "theirs: 1\n",
+        }.items():
+            path = tmp_path / "conf" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return tmp_path / "conf"
+
+    def test_data(self) -> None:
+        assert compose_data(["data=mine_only"]).seed == 7
+        assert compose_data(["data=mine_only", "data.seed=9"]).seed == 9
+        assert "mine_only" in group_options("data", {})
+
+    def test_the_working_folder_comes_first(self) -> None:
+        assert compose_data(["data=demo"]).seed == 8
+        assert compose_data([]).seed == 8
+        assert compose_data(["data=demo_tiny"]).seed == 0
+
+    def test_clusters(self) -> None:
+        from gisearch.launch.config import SlurmCluster, compose_cluster
+
+        assert compose_cluster(SlurmCluster, ["cluster=ours"]).nodes == 3
+        assert compose_cluster(SlurmCluster, []).nodes == 5
+
+    def test_models_and_another_projects_groups(self) -> None:
+        from gisearch.search.composing import compose_experiment
+
+        experiment, _ = compose_experiment(["model=wide", "data=demo_tiny"])
+        assert experiment.model.name == "dango_gi"
+        assert to_plain(experiment.model)["hidden_dim"] == 48
+
+    def test_one_that_cannot_be_read(self, folder: Path) -> None:
+        with pytest.raises(ConfigError, match=r"conf/data/broken\.yaml: cannot be read: "):
+            compose_data(["data=broken"])
+        with pytest.raises(ConfigError, match=r"conf/data/clock\.yaml, line 2: 010 is another number"):
+            compose_data(["data=clock"])

@@ -202,7 +202,7 @@ def test_where_nothing_can_be_written_nothing_is_scored(
 ) -> None:
     out = tmp_path / "none" / "out.csv"
     assert run(predict.main, [str(trained / "first"), "--all-pairs", "-o", str(out)]) == 2
-    assert capsys.readouterr().err == f"error: cannot write the scores to {out}: No such file or directory.\n"
+    assert capsys.readouterr().err == f"error: --output: no folder {out.parent} to write out.csv in.\n"
 
 
 def test_an_interrupted_screening_writes_nothing(

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,7 +79,7 @@ def test_the_page_goes_where_it_is_told_to(sweep: Path, capsys: pytest.CaptureFi
     assert "<title>study: report of a sweep</title>" in Path("mail/page.html").read_text()
     assert not (sweep / "report.html").exists()
     assert run(report.main, ["study", "--output", "mail"]) == 2
-    assert capsys.readouterr().err.startswith("error: cannot write mail: ")
+    assert capsys.readouterr().err.startswith("error: --output: mail is a folder; expected a file")
     with pytest.raises(SystemExit):
         report.main(["study", "--json", "--output", "page.html"])
 
@@ -118,3 +121,35 @@ def test_predictions_with_a_spread_are_drawn_with_their_coverage(sweep: Path) ->
     table.write_text("\n".join(["measured,score,std", *(f"{row}0.05" for row in rows)]) + "\n")
     assert run(report.main, [str(sweep)]) == 0
     assert "interval_coverage" in {path.stem for path in (sweep / "plots").iterdir()}
+
+
+READ_ONLY = """
+mount --bind results results && mount -o remount,bind,ro results || exit 77
+python=$1; shift
+"$python" -m gisearch.report study "$@"
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("output", [None, "page.html"])
+def test_results_that_are_read_only(output: str | None, sweep: Path) -> None:
+    options = [] if output is None else ["--output", output]
+    done = subprocess.run(
+        ["unshare", "--mount", "bash", "-c", READ_ONLY, "bash", sys.executable, *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(report.__file__).parents[1])},
+    )
+    if done.returncode in (77, 1) and "mount" in done.stderr + done.stdout:
+        pytest.skip("no file system can be mounted here")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "study: best trials by val/auroc" in done.stdout
+    assert sorted(path.name for path in sweep.iterdir()) == ["study.journal", "sweep.yaml", "trials"]
+    if output is None:
+        assert done.stdout.endswith(
+            "No page was written: results/study is read-only here; --output FILE writes it elsewhere.\n"
+        )
+    else:
+        assert Path(output).read_text().startswith("<!DOCTYPE html>")

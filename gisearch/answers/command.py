@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from gisearch.command_line import pasteable, terminal
+from gisearch.composition import parse_overrides
 from gisearch.errors import ConfigError
+from gisearch.files import local_path
 
 if TYPE_CHECKING:
     from gisearch.answers.inquiry import Inquiry
@@ -35,7 +38,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def results_dir_of(arguments: argparse.Namespace) -> tuple[str, list[str]]:
     """Return the results folder and the other overrides; ``results.dir=DIR`` is ``--results-dir DIR``."""
     given: Sequence[str] = arguments.overrides
-    folders = [o.partition("=")[2] for o in given if o.startswith("results.dir=")]
+    read = parse_overrides([o for o in given if o.startswith("results.dir=")])
+    folders = [str(local_path(str(folder))) for folder in read.values()]
     rest = [o for o in given if not o.startswith("results.dir=")]
     return (folders[-1] if folders else arguments.results_dir), rest
 
@@ -56,15 +60,12 @@ def carry_out(inquiry: Inquiry, arguments: argparse.Namespace) -> int:
     Raises:
         GisearchError: something is wrong; nothing was started.
     """
-    from rich.console import Console
-
     from gisearch.answers.findings import Findings, findings_path
     from gisearch.answers.publication import publish
     from gisearch.answers.showing import print_comparison, print_findings, print_next, print_unfinished
-    from gisearch.search.presentation import terminal
 
     # Of --json nothing else goes to the standard output.
-    console = Console(stderr=True) if arguments.json else terminal()
+    console = terminal(stderr=arguments.json)
     found = None if arguments.dry_run else inquiry.stored(again=arguments.again)
     is_new = found is None
     if found is not None:
@@ -96,5 +97,5 @@ def carry_out(inquiry: Inquiry, arguments: argparse.Namespace) -> int:
     if is_new:
         publish(results, console)
     else:
-        console.print(f"Report: python -m gisearch.report {results.handle}", highlight=False, soft_wrap=True)
+        console.print(f"Report: {pasteable('report', results.handle)}", highlight=False, soft_wrap=True)
     return 0 if any(candidate.test is not None for candidate in found.candidates) else 1

@@ -169,7 +169,7 @@ def read_findings(path: Path) -> Findings:
         ConfigError: the file is missing or damaged.
     """
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
         values["candidates"] = tuple(_candidate(one) for one in values["candidates"])
         values["differences"] = tuple(
             Difference(**{**one, "test": Interval(**one["test"])}) for one in values["differences"]

@@ -84,7 +84,7 @@ def read_record(sweep: Path, choice: str | None) -> Record | None:
     """
     path = record_path(sweep, choice)
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
         return Record(
             choice=values["choice"],
             asked=values["asked"],

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gisearch.answers.comparison import Comparison
 from gisearch.answers.findings import Candidate, Findings, Interval
 from gisearch.answers.wording import decimals_of, number, value_words
+from gisearch.command_line import pasteable
 from gisearch.search.presentation import short_names
 from gisearch.search.results import SweepResults
 from gisearch.search.sweep import SweepOutcome
@@ -39,7 +41,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         "sweeps": ", ".join(str(comparison.folder_of(sweep)) for sweep in record.sweeps),
     }
     for key, value in facts.items():
-        console.print(f"[bold]{key:14}[/bold] {value}", highlight=False, soft_wrap=True)
+        console.print(Text.assemble((f"{key:14}", "bold"), f" {value}"), highlight=False, soft_wrap=True)
 
 
 def print_findings(findings: Findings, results: SweepResults, console: Console) -> None:
@@ -97,9 +99,8 @@ def print_next(results: SweepResults, findings: Findings, path: Path, console: C
         winner = findings.candidates[0]
         choice = next(iter(_differing(findings.candidates)), None)
         if choice is not None and winner.name.startswith("t"):
-            lines.append(
-                f"Ablate: python -m gisearch.ablate {results.handle} --choice {choice} --of {winner.name}"
-            )
+            again = pasteable("ablate", results.handle, "--choice", choice, "--of", winner.name)
+            lines.append(f"Ablate: {again}")
     console.print("\n" + "\n".join(lines), highlight=False, soft_wrap=True)
 
 

@@ -8,20 +8,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gisearch.config import flatten
 from gisearch.data.dataset import Dataset
 from gisearch.data.load import load_dataset
 from gisearch.errors import ConfigError, DataError
+from gisearch.search.composing import hydra_value
 from gisearch.search.domains import Choice, Domain, parse_domain, same
 from gisearch.search.folders import SPACE_FILE, find_results
 from gisearch.search.model_options import MODEL
+from gisearch.search.origin import found_again
 from gisearch.search.plan import SweepPlan, plan_sweep
 from gisearch.search.results import SweepResults, TrialRow, load_results
 from gisearch.search.space import Assignment, canonical
 from gisearch.search.space_file import SEED, SpaceFile
 from gisearch.training.cells import check_fit
+from gisearch.yaml_text import dump
 
 _SECTIONS = ("search.", "tracking.")
 # What makes a comparison of a sweep; the rest of `search` is how it runs.
@@ -94,7 +95,7 @@ class Source:
     @cached_property
     def plan(self) -> SweepPlan:
         """The sweep's own plan."""
-        return plan_sweep(self.folder / SPACE_FILE, self.stored)
+        return found_again(plan_sweep(self.folder / SPACE_FILE, self.stored), self.results.facts)
 
     def compare(
         self,
@@ -144,15 +145,15 @@ class Source:
             "search.keep_top": str(len(trials)),
             "objective.cost": "none",
             "tracking.register": "false",
-            "results.dir": f"'{self.results_dir}'",
+            "results.dir": hydra_value(str(self.results_dir)),
             **({} if split is None else {"data.seed": str(split)}),
         }
         overrides = [*kept, *(f"{key}={value}" for key, value in own.items()), *self.given]
         # The last value of a key counts, at the place of the first.
         overrides = list({_key(o): o for o in overrides}.values())
         path = folder / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(document, sort_keys=False))
-        return plan_sweep(path, overrides)
+        path.write_text(dump(document), encoding="utf-8")
+        return found_again(plan_sweep(path, overrides), self.results.facts)
 
     def params_of(self, row: TrialRow) -> Assignment:
         """Return a trial's values; of a population's member those that its best model was trained with."""

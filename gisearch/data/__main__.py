@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
 
     build = commands.add_parser("build", help="read all files once, into the cache and perhaps a file")
     build.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=_OVERRIDES)
-    build.add_argument("-o", "--output", type=Path, metavar="FILE.npz", help="write the cell here as well")
+    build.add_argument("-o", "--output", metavar="FILE.npz", help="write the cell here as well")
 
     inspect = commands.add_parser("inspect", help="summarise the data and its split")
     inspect.add_argument(
@@ -77,7 +77,9 @@ def _build(arguments: argparse.Namespace) -> None:
     from gisearch.data.cache import save_cell
     from gisearch.data.config import DemoData
     from gisearch.data.load import load_dataset, load_tables
+    from gisearch.files import output_path
 
+    output = output_path(arguments.output, "--output") if arguments.output else None
     config = _config(arguments.overrides)
     start = time.perf_counter()
     if isinstance(config, DemoData):
@@ -89,9 +91,9 @@ def _build(arguments: argparse.Namespace) -> None:
         print(line)
     for source, names in report.unresolved.items():
         print(f"unknown gene names in {source}: {sum(names.values()):,} of {len(names):,} different names")
-    if arguments.output:
-        save_cell(arguments.output, cell, genotypes, report)
-        print(f"written to {arguments.output}")
+    if output:
+        save_cell(output, cell, genotypes, report)
+        print(f"written to {output}")
     print(f"ready in {time.perf_counter() - start:.1f} s")
 
 

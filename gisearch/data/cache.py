@@ -6,11 +6,9 @@ from: the sizes and times of the input files and the configuration.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import uuid
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -27,6 +25,7 @@ from gisearch.data.gene_names import GeneNames
 from gisearch.data.genotypes import Genotypes
 from gisearch.data.metabolism import Metabolism
 from gisearch.errors import DataError
+from gisearch.files import whole_file
 
 # Raise this with every change of the readers' results or of the layout of the file.
 FORMAT = 3
@@ -129,14 +128,10 @@ def save_cell(path: Path, cell: CellGraph, genotypes: Genotypes, report: LoadRep
         header["metabolites"] = cell.metabolism.metabolites
         arrays |= {f"metabolism_{name}": getattr(cell.metabolism, name) for name in _METABOLISM_ARRAYS}
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with temporary.open("xb") as stream:
+        with whole_file(path) as stream:
             np.savez(stream, allow_pickle=False, **arrays)
-        temporary.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise DataError(f"{path}: cannot be written ({error.strerror or error}).") from None
 
 

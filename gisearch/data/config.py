@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from gisearch.composition import compose, defaults_of
+from gisearch.composition import compose, defaults_of, text_kept
 from gisearch.config import STRICT, build
 from gisearch.data.builtin_features import BuiltinFeature
 from gisearch.data.derived.config import DerivedConfig
 from gisearch.data.splits import SplitConfig
 from gisearch.data.synthetic import DemoCellConfig
+from gisearch.files import LocalPath
 
 NetworkFormat: TypeAlias = Literal["edge_list", "string", "biogrid", "regulation"]
 GenotypeFormat: TypeAlias = Literal[
@@ -58,7 +61,7 @@ class NetworkFile:
         organism: NCBI taxonomy identifier in BioGRID; S. cerevisiae S288C by default.
     """
 
-    path: str
+    path: LocalPath
     format: NetworkFormat = "edge_list"
     directed: bool | None = None
     columns: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
@@ -98,7 +101,7 @@ class GenotypeFile:
             differ, and an error otherwise.
     """
 
-    path: str
+    path: LocalPath
     format: GenotypeFormat = "genotype_table"
     columns: Annotated[list[str], Field(min_length=1, max_length=3)] | None = None
     labels: dict[str, str] | None = None
@@ -134,7 +137,7 @@ class FeatureFile:
         standardise: whether every column is given mean 0 and standard deviation 1 over the genes with a row.
     """
 
-    path: str
+    path: LocalPath
     format: FeatureFormat | None = None
     gene_column: str | None = None
     columns: Annotated[list[str], Field(min_length=1)] | None = None
@@ -211,7 +214,7 @@ class YeastData(CommonData):
     """
 
     source: Literal["yeast"] = "yeast"
-    root: Annotated[str, AfterValidator(_require_root)] = Field(default="", validate_default=True)
+    root: Annotated[LocalPath, AfterValidator(_require_root)] = Field(default="", validate_default=True)
     networks: Annotated[list[str], Field(min_length=1)] | None = None
     metabolism: bool = False
     target: str = "strong_negative"
@@ -237,12 +240,39 @@ class TablesData(CommonData):
     """
 
     source: Literal["tables"] = "tables"
-    genes: str | None = None
+    genes: LocalPath | None = None
     networks: dict[str, NetworkFile] = Field(default_factory=dict)
     genotypes: dict[str, GenotypeFile] = Field(default_factory=dict)
-    metabolism: str | None = None
+    metabolism: LocalPath | None = None
     isolated_genes: Literal["keep", "error"] = "keep"
     max_unknown: float = Field(default=0.5, ge=0.0, le=1.0)
+
+
+def started_in(config: DataConfig, folder: Path) -> DataConfig:
+    """Return the configuration with relative paths that lead nowhere here, but do from another folder, found.
+
+    Args:
+        config: the configuration.
+        folder: the working directory that its relative paths were written for.
+    """
+
+    def found(path: str) -> str:
+        there = folder / path
+        return str(there) if path and not Path(path).exists() and there.exists() else path
+
+    features = {name: replace(file, path=found(file.path)) for name, file in config.features.items()}
+    if isinstance(config, YeastData):
+        return replace(config, root=found(config.root), features=features)
+    if isinstance(config, TablesData):
+        return replace(
+            config,
+            features=features,
+            genes=config.genes and found(config.genes),
+            networks={n: replace(file, path=found(file.path)) for n, file in config.networks.items()},
+            genotypes={n: replace(file, path=found(file.path)) for n, file in config.genotypes.items()},
+            metabolism=config.metabolism and found(config.metabolism),
+        )
+    return replace(config, features=features)
 
 
 DataConfig: TypeAlias = Annotated[DemoData | YeastData | TablesData, Field(discriminator="source")]
@@ -271,7 +301,11 @@ def compose_derived(overrides: Sequence[str]) -> tuple[DataConfig, DerivedConfig
         ConfigError: an unknown source or key, or a value outside its limits.
     """
     nodes = {**data_nodes(), "derived/default": defaults_of(DerivedConfig)}
-    values = compose(overrides, nodes, {"defaults": [{"derived": "default"}, {"data": "demo"}, "_self_"]})
     adapter: Any = DataConfig
+    values = compose(
+        text_kept(overrides, adapter, "data"),
+        nodes,
+        {"defaults": [{"derived": "default"}, {"data": "demo"}, "_self_"]},
+    )
     config: DataConfig = build(adapter, values["data"], "data")
     return config, build(DerivedConfig, values["derived"], "derived")

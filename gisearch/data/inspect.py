@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gisearch.command_line import terminal
 from gisearch.data.cell_graph import CellGraph, Network
 from gisearch.data.dataset import Dataset
 from gisearch.data.gene_features import GeneFeatures
@@ -102,17 +103,16 @@ def summarise(dataset: Dataset, cell: CellGraph | None = None) -> dict[str, Any]
 
 def show(summary: Mapping[str, Any]) -> None:
     """Print a summary as tables."""
-    from rich.console import Console
+    from rich.text import Text
 
-    console = Console(highlight=False)
+    console = terminal(highlight=False)
     if not console.is_terminal:
         console.width = _FILE_WIDTH
-    console.print(
-        f"[bold]Cell[/bold]: {summary['genes']:,} genes, {summary['genes_in_no_network']:,} in no network"
-    )
+    counts = f": {summary['genes']:,} genes, {summary['genes_in_no_network']:,} in no network"
+    console.print(Text.assemble(("Cell", "bold"), counts))
     if metabolism := summary["metabolism"]:
         counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in metabolism.items())
-        console.print(f"[bold]Metabolism[/bold]: {counts}")
+        console.print(Text.assemble(("Metabolism", "bold"), f": {counts}"))
     console.print()
     _table(console, "Networks", _NETWORK_COLUMNS, summary["networks"])
     if summary["features"]:
@@ -219,9 +219,9 @@ def _names(names: Mapping[str, int]) -> str:
 
 def _lines(console: Any, title: str, lines: Sequence[str]) -> None:
     if lines:
-        console.print(f"[bold]{title}[/bold]")
+        console.print(title, style="bold")
         for line in lines:
-            console.print(f"  {line}", markup=False, soft_wrap=True)
+            console.print(f"  {line}", soft_wrap=True)
         console.print()
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -66,30 +68,53 @@ def load_tables(
     Raises:
         DataError: a file is missing or wrong.
     """
-    from gisearch.data.sources.assemble import assemble, input_files
     from gisearch.data.sources.yeast_folder import yeast_tables
 
-    tables = yeast_tables(config) if isinstance(config, YeastData) else config
+    with _missing_explained(config):
+        return _load(yeast_tables(config) if isinstance(config, YeastData) else config, use_cache=use_cache)
+
+
+def _load(config: TablesData, *, use_cache: bool) -> tuple[CellGraph, Genotypes, LoadReport]:
+    from gisearch.data.sources.assemble import assemble, input_files
+
     key = None
     if use_cache:
         settings = {
             name: value
-            for name, value in to_plain(tables).items()
+            for name, value in to_plain(config).items()
             if name in ("genes", "networks", "genotypes", "metabolism", "features")
         }
         try:
-            key = cache.cache_key(input_files(tables), settings)
+            key = cache.cache_key(input_files(config), settings)
         except OSError:
             key = None  # a file is missing: the reader says which
         known = cache.recall(key) if key else None
         if known:
-            _check_left_out(tables, *known)
+            _check_left_out(config, *known)
             return known
-    loaded = assemble(tables)
-    _check_left_out(tables, *loaded)
+    loaded = assemble(config)
+    _check_left_out(config, *loaded)
     if key:
         cache.store(key, *loaded)
     return loaded
+
+
+@contextmanager
+def _missing_explained(config: DataConfig) -> Iterator[None]:
+    """Have the error about a missing file say from which folder its relative path was followed."""
+    try:
+        yield
+    except DataError as error:
+        paths = [table.path for table in config.features.values()]
+        if isinstance(config, YeastData):
+            paths.append(config.root)
+        elif isinstance(config, TablesData):
+            paths += [path for path in (config.genes, config.metabolism) if path]
+            paths += [network.path for network in config.networks.values()]
+            paths += [table.path for table in config.genotypes.values()]
+        if all(Path(path).is_absolute() or Path(path).exists() for path in paths):
+            raise
+        raise DataError(f"{error} Relative paths start at {Path.cwd()}.") from None
 
 
 def _check_left_out(config: TablesData, cell: CellGraph, genotypes: Genotypes, report: LoadReport) -> None:
@@ -209,7 +234,8 @@ def _with_files(config: DemoData, demo: DemoCell) -> tuple[CellGraph, Genotypes,
         return demo.cell, demo.genotypes, report
     from gisearch.data.sources.assemble import read_features
 
-    tables, read = read_features(config.features, demo.cell.names)
+    with _missing_explained(config):
+        tables, read = read_features(config.features, demo.cell.names)
     for name in tables:
         if name in demo.cell.features:
             raise DataError(

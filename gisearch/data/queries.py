@@ -5,13 +5,13 @@ from __future__ import annotations
 import bz2
 import csv
 import gzip
-import io
 import lzma
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
@@ -29,6 +29,7 @@ from gisearch.data.sources.gene_columns import (
 from gisearch.data.sources.named_edges import gene_in_cell
 from gisearch.data.sources.tables import open_table
 from gisearch.errors import DataError
+from gisearch.files import whole_file
 
 GENE_COLUMNS = tuple(f"gene{i}" for i in range(1, MAX_DELETIONS + 1))
 SCORE_COLUMNS = ("score", "std")
@@ -170,19 +171,14 @@ def open_scores(path: Path | None) -> Iterator[TextIO]:
             f"cannot write the scores to {path}: {path.suffix} is not written; expected a name that ends in "
             f".csv or .tsv, perhaps followed by {', '.join(_COMPRESSED)}."
         )
-    temporary = path.with_name(f".{path.name}.partial")
     try:
-        with temporary.open("wb") as raw, _compressed(raw, path) as packed:
-            file = io.TextIOWrapper(packed, encoding="utf-8", newline="")
+        with whole_file(path) as raw, _compressed(raw, path) as packed:
+            file = TextIOWrapper(packed, encoding="utf-8", newline="", write_through=True)
             yield file
-            file.flush()
+            # It is closed, and appears, where it was opened.
             file.detach()
-        temporary.replace(path)
     except OSError as error:
         raise DataError(f"cannot write the scores to {path}: {error.strerror}.") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager

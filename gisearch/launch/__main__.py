@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from gisearch.command_line import run
 from gisearch.errors import ConfigError
+from gisearch.files import local_path
 from gisearch.launch.config import Cluster, RayCluster, SlurmCluster, compose_cluster
 from gisearch.launch.launcher import Launcher
 
@@ -111,7 +111,7 @@ def _later(arguments: argparse.Namespace) -> int:
     if arguments.verb == "follow":
         return launcher.follow(launch)
     if arguments.verb == "fetch":
-        print(f"results: {launcher.fetch(launch, Path(arguments.into))}")
+        print(f"results: {launcher.fetch(launch, local_path(arguments.into))}")
     else:
         print(launcher.status(launch) if arguments.verb == "status" else launcher.stop(launch))
     return 0

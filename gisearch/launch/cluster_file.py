@@ -64,7 +64,7 @@ def read_cluster_file(path: Path) -> ClusterFile:
     Raises:
         ConfigError: what is wrong with it, or missing here.
     """
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -13,10 +13,11 @@ import yaml
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from gisearch.composition import compose, defaults_of, group_options
+from gisearch.composition import compose, defaults_of, group_options, text_kept
 from gisearch.config import STRICT, build
 from gisearch.errors import ConfigError, nearest_name
-from gisearch.resources import resource_folder
+from gisearch.files import local_path
+from gisearch.resources import preset_file, resource_folder
 
 Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[int, Field(ge=0)]
@@ -129,13 +130,18 @@ def compose_cluster(cls: type[C], overrides: Sequence[str]) -> C:
             )
     nodes = {f"cluster/{kind}_defaults": defaults_of(cls)}
     primary: dict[str, Any] = {"defaults": [{"cluster": _PRESETS[cls]}, "_self_"]}
-    values = compose(list(overrides), nodes, primary)
+    values = compose(text_kept(overrides, cls, "cluster"), nodes, primary)
     return build(cls, values["cluster"], "cluster")
 
 
 def _kind_of(preset: str) -> str | None:
     """Return the kind of a preset: that of the defaults it begins with."""
-    values = yaml.safe_load((resource_folder("conf") / "cluster" / f"{preset}.yaml").read_text())
+    try:
+        values = yaml.safe_load(preset_file("cluster", preset).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+    if not isinstance(values, dict):
+        return None
     for entry in values.get("defaults", []):
         if isinstance(entry, str) and entry.endswith("_defaults"):
             return entry.removesuffix("_defaults")
@@ -148,7 +154,7 @@ def cluster_file(cluster: RayCluster) -> Path:
     Raises:
         ConfigError: there is none.
     """
-    path = Path(cluster.file)
+    path = local_path(cluster.file)
     if path.is_file():
         return path
     folder = resource_folder("clusters")

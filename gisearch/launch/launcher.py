@@ -59,7 +59,12 @@ def call(command: Sequence[str], *, timeout: float | None = None) -> str:
     require_program(command[0])
     try:
         done = subprocess.run(
-            list(command), capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
+            list(command),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
         raise LaunchError(f"`{shlex.join(command)}` did not answer within {timeout:g} s.") from None

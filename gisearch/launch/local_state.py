@@ -16,7 +16,7 @@ def keep_state(file: ClusterFile, folder: Path) -> None:
     """Copy Ray's state of a cluster into a launch's folder."""
     state = _state(file)
     if file.provider == LOCAL and state.is_file():
-        write_whole(folder / _FILE, state.read_text())
+        write_whole(folder / _FILE, state.read_text(encoding="utf-8"))
 
 
 def restore_state(file: ClusterFile) -> None:
@@ -25,10 +25,12 @@ def restore_state(file: ClusterFile) -> None:
     if file.provider != LOCAL or state.exists():
         return
     kept = [
-        p for p in LAUNCHES.glob(f"*/{_FILE}") if f'"{file.values["provider"]["head_ip"]}"' in p.read_text()
+        p
+        for p in LAUNCHES.glob(f"*/{_FILE}")
+        if f'"{file.values["provider"]["head_ip"]}"' in p.read_text(encoding="utf-8")
     ]
     if kept:
-        write_whole(state, max(kept, key=lambda path: path.stat().st_mtime).read_text())
+        write_whole(state, max(kept, key=lambda path: path.stat().st_mtime).read_text(encoding="utf-8"))
 
 
 def _state(file: ClusterFile) -> Path:

@@ -227,7 +227,7 @@ class RayLauncher:
 
     def _write_upload(self, job: SweepJob, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
-        write_whole(folder / job.name / _SPACE, job.space.read_text())
+        write_whole(folder / job.name / _SPACE, job.space.read_text(encoding="utf-8"))
         write_whole(folder / job.name / _RUN, self._script(job))
 
     def _jobs(self) -> dict[str, Job] | None:

@@ -112,7 +112,7 @@ class RayProgram:
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         said = []
-        with log.open("w") as kept:
+        with log.open("w", encoding="utf-8") as kept:
             process = self._begin(arguments, subprocess.STDOUT)
             assert process.stdout is not None
             told = ""
@@ -144,6 +144,7 @@ class RayProgram:
             stdin=subprocess.DEVNULL,
             env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONUNBUFFERED": "1"},
             text=True,
+            encoding="utf-8",
             errors="replace",
         )
 

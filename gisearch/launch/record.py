@@ -63,7 +63,7 @@ def find_launch(name: str) -> Launch | None:
     """
     path = launch_folder(name) / _FILE
     try:
-        return Launch(**json.loads(path.read_text()))
+        return Launch(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError):

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
+from gisearch.composition import parse_overrides
 from gisearch.errors import ConfigError
 from gisearch.files import write_whole
 from gisearch.launch.config import SlurmCluster
@@ -27,6 +28,7 @@ from gisearch.launch.slurm_request import (
     script_text,
     setup_text,
 )
+from gisearch.search.config import ResultsConfig
 
 # What `squeue` says of jobs that will not run again; of a job that it forgot it says that its id is invalid.
 _ENDED = (
@@ -86,7 +88,7 @@ class SlurmLauncher:
             )
         check_writable(Path(job.results))
         folder = launch_folder(job.name)
-        write_whole(folder / SPACE, job.space.read_text())
+        write_whole(folder / SPACE, job.space.read_text(encoding="utf-8"))
         write_whole(folder / SETUP, setup_text(self.cluster))
         write_whole(folder / SCRIPT, script_text(self.cluster))
         command = sbatch_command(self.cluster, job)
@@ -113,7 +115,7 @@ class SlurmLauncher:
             "queue": f"squeue -j {launch.job}",
             "log": str(_log(launch)),
             "results": launch.results,
-            "report": f"gisearch report {launch.name}",
+            "report": f"gisearch report {shlex.quote(_handle(launch))}",
             "MLflow": _where_runs_are(launch),
             "stop": f"gisearch launch stop {launch.name}",
         }
@@ -204,9 +206,17 @@ class SlurmLauncher:
 
 def _where_runs_are(launch: Launch) -> str:
     """Return how to look at the sweep's runs; a server's address may hold a password."""
-    given = [o.partition("=")[2] for o in launch.overrides if o.startswith("tracking.uri=")]
-    uri = (given or [os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"])[-1]
-    return f"mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite:") else "on the tracking server"
+    given = parse_overrides([o for o in launch.overrides if o.startswith("tracking.uri=")]).values()
+    uri = str([os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db", *given][-1])
+    if not uri.startswith("sqlite:"):
+        return "on the tracking server"
+    return f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
+
+
+def _handle(launch: Launch) -> str:
+    """Return what finds the sweep's results from the working directory."""
+    usual = Path(ResultsConfig().dir).absolute() / launch.name
+    return launch.name if Path(launch.results) == usual else launch.results
 
 
 def _job_folder(launch: Launch) -> Path:
@@ -220,7 +230,7 @@ def _log(launch: Launch) -> Path:
 def _exit_code(launch: Launch) -> int | None:
     """Return the sweep's exit code; None where the job did not live to write it."""
     try:
-        return int((_job_folder(launch) / "exit_code").read_text())
+        return int((_job_folder(launch) / "exit_code").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 

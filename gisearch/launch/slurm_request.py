@@ -67,7 +67,7 @@ def check_writable(results: Path) -> None:
 
 def script_text(cluster: SlurmCluster) -> str:
     """Return the job's script."""
-    script = (resource_folder("clusters") / "slurm" / SCRIPT).read_text()
+    script = (resource_folder("clusters") / "slurm" / SCRIPT).read_text(encoding="utf-8")
     # No option of sbatch takes it back.
     return script if cluster.exclusive else script.replace(_EXCLUSIVE, "")
 
@@ -78,6 +78,16 @@ def setup_text(cluster: SlurmCluster) -> str:
     folder = Path(cluster.python or sys.executable).parent
     # The environment stands before anything that a module brings.
     return "\n".join([*cluster.setup, f'export PATH={shlex.quote(str(folder))}:"$PATH"', ""])
+
+
+def inherited() -> list[str]:
+    """Return the variables of the allocation that this process runs in; none outside of one.
+
+    ``sbatch`` would hand them on, and in the new job they would contradict its own request.
+    """
+    if not any(os.environ.get(name) for name in ("SLURM_JOB_ID", "SLURM_JOBID")):
+        return []
+    return sorted(name for name in os.environ if name.startswith("SLURM_") and name != "SLURM_CONF")
 
 
 def sbatch_command(cluster: SlurmCluster, job: SweepJob) -> list[str]:
@@ -101,6 +111,7 @@ def sbatch_command(cluster: SlurmCluster, job: SweepJob) -> list[str]:
     }
     return [
         "env",
+        *(part for name in inherited() for part in ("-u", name)),
         f"GISEARCH_SETUP={(folder / SETUP).absolute()}",
         f"GISEARCH_FOLDER={folder.absolute()}",
         f"GISEARCH_MAX_REQUEUES={cluster.max_requeues}",

@@ -14,7 +14,16 @@ from typing import Any
 from unittest.mock import patch
 
 from gisearch.errors import ConfigError
+from gisearch.processors import allowed_processors
+from gisearch.proxies import speak_directly_here
 from gisearch.search.config import SearchConfig
+from gisearch.search.ray_start import (
+    check_ray,
+    processes_apart,
+    removed_at_a_clean_end,
+    start_explained,
+    token_without_home,
+)
 
 # Ray reads these when it is imported or started; what a user set wins.
 _ENVIRONMENT = {
@@ -97,17 +106,23 @@ def ray_session(*, state_api: bool = False, ahead: Sequence[str] = ()) -> Iterat
         state_api: start Ray's dashboard, which groups of workers need: without it their reservations stay
             behind where they are ended from outside.
         ahead: modules that every worker process of a Ray started here imports before it has anything to do.
+
+    Raises:
+        ConfigError: Ray cannot start, or the cluster cannot be joined.
     """
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
+    speak_directly_here()
+    check_ray()
     import ray
 
     with ExitStack() as stack:
         if not ray.is_initialized():
             if address := os.environ.get("RAY_ADDRESS"):
-                ray.init(address=address, **_QUIET)
+                with start_explained():
+                    ray.init(address=address, **_QUIET)
             else:
-                _start_here(state_api=state_api, ahead=ahead)
+                stack.push(removed_at_a_clean_end(_start_here(state_api=state_api, ahead=ahead)))
                 if ahead:
                     stack.enter_context(_tune_takes_any_worker())
             stack.callback(ray.shutdown)
@@ -117,24 +132,28 @@ def ray_session(*, state_api: bool = False, ahead: Sequence[str] = ()) -> Iterat
         yield [*present, *_nodes_to_come(present)]
 
 
-def _start_here(*, state_api: bool, ahead: Sequence[str]) -> None:
+def _start_here(*, state_api: bool, ahead: Sequence[str]) -> Path:
+    """Start Ray; returns the folder of its session: sockets and logs."""
     import ray
 
     # Ray starts a worker per processor when a driver joins, and ends those that were idle for a second once
     # their processors are reserved: just before a trial, which reserves first, would take one.
     warm = {"preload_python_modules": list(ahead), "idle_worker_killing_time_threshold_ms": 60_000}
     # Without an address Ray would join whatever cluster it finds running on this machine.
-    with _loopback(), _without_helpers(dashboard=state_api):
-        ray.init(
+    token_without_home()
+    with start_explained(), _loopback(), _without_helpers(dashboard=state_api), processes_apart():
+        context: Any = ray.init(
             "local",
+            num_cpus=allowed_processors(),
             include_dashboard=state_api,
             dashboard_host="127.0.0.1",
             _system_config=warm if ahead else None,
             **_QUIET,
         )
     # Ray (2.60) makes a token that every user of this machine may read.
-    with suppress(OSError):
+    with suppress(OSError, RuntimeError):
         (Path.home() / ".ray" / "auth_token").chmod(0o600)
+    return Path(context.address_info["session_dir"])
 
 
 @contextmanager

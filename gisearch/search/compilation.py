@@ -70,6 +70,7 @@ def compile_space(
         for path in parsed
         if path in pinned
     ]
+    parsed = {path: _as_taken(parameter, parsed, fail) for path, parameter in parsed.items()}
     searched = {path: p for path, p in parsed.items() if path not in pinned}
     for parameter in parsed.values():
         _check_conditions(parameter, parsed, base, fail)
@@ -119,6 +120,27 @@ def _parse_parameter(path: str, spec: Any, base: Mapping[str, Any], fail: Fail) 
             raise fail(path, "the condition refers to the parameter itself")
         conditions[str(key)] = tuple(value) if isinstance(value, list) else (value,)
     return Parameter(path, parse_domain(spec, lambda message: fail(path, message)), conditions)
+
+
+def _as_taken(parameter: Parameter, parsed: Mapping[str, Parameter], fail: Fail) -> Parameter:
+    """Return the parameter with the values of its conditions as the keys that they are of take them.
+
+    Raises:
+        ConfigError: one of them takes any real number, and none of them twice.
+    """
+    when = {}
+    for key, allowed in parameter.when.items():
+        domain = parsed[key].domain if key in parsed else None
+        if domain is not None and domain.all_values is None:
+            raise fail(
+                parameter.path,
+                f"a condition on {key} would hold for single values of a continuous range ({domain}); "
+                "expected a key with listed values, or a range with a step",
+            )
+        when[key] = tuple(
+            domain.exact(option) if domain is not None and option in domain else option for option in allowed
+        )
+    return replace(parameter, when=when)
 
 
 def _within(

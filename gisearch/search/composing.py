@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gisearch.composition import compose, defaults_of
+from gisearch.composition import compose, defaults_of, quoted_value, text_kept
 from gisearch.config import build
 from gisearch.data.config import data_nodes
 from gisearch.data.derived.config import DerivedConfig
@@ -44,7 +44,7 @@ def compose_sweep(overrides: Sequence[str]) -> dict[str, Any]:
     """
     # A model's name without its keys is no model: model.name=dango means model=dango.
     choices = [f"model={o.partition('=')[2]}" if o.startswith("model.name=") else o for o in overrides]
-    return compose(choices, configuration_nodes(), "config")
+    return compose(text_kept(choices, SweepConfig), configuration_nodes(), "config")
 
 
 def compose_experiment(overrides: Sequence[str]) -> tuple[ExperimentConfig, SweepConfig]:
@@ -60,8 +60,7 @@ def compose_experiment(overrides: Sequence[str]) -> tuple[ExperimentConfig, Swee
 def hydra_value(value: Any) -> str:
     """Return a plain value in Hydra's override syntax."""
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return f"'{escaped}'"
+        return quoted_value(value)
     if isinstance(value, list):
         return f"[{','.join(map(hydra_value, value))}]"
     if isinstance(value, Mapping):

@@ -7,8 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gisearch.data.dataset import Dataset
 from gisearch.errors import DiskFullError, GisearchError, disk_full
 from gisearch.search.figures import draw_figures
@@ -20,6 +18,7 @@ from gisearch.tracking.description import BestTrial, SweepQuestion, describe, de
 from gisearch.tracking.mlflow_tracker import SweepTracker
 from gisearch.training.checkpoint import BEST
 from gisearch.training.config import CONFIG_FILE
+from gisearch.yaml_text import dump
 
 LEADERBOARD = "leaderboard.csv"
 PREDICTIONS = "predictions.csv"
@@ -113,7 +112,7 @@ def _register(
 
 def _has_std(predictions: Path) -> bool:
     """Return whether the predictions of the best model have a standard deviation."""
-    with predictions.open(newline="") as file:
+    with predictions.open(encoding="utf-8", newline="") as file:
         return any(row["std"] for row in csv.DictReader(file))
 
 
@@ -147,7 +146,8 @@ def save_best(results: SweepResults, dataset: Dataset) -> dict[str, Path]:
     target = results.folder / BEST_FOLDER
     target.mkdir(exist_ok=True)
     # Not the trial's file: a member of a population may have been replaced since its best epoch.
-    (target / CONFIG_FILE).write_text(yaml.safe_dump(results.config_of(best), sort_keys=False))
+    text = dump(results.config_of(best))
+    (target / CONFIG_FILE).write_text(text, encoding="utf-8")
     if (source / BEST).exists():
         shutil.copyfile(source / BEST, target / BEST)
     predictions = write_predictions(target, dataset)
@@ -196,7 +196,7 @@ def write_predictions(folder: Path, dataset: Dataset, part: str = "val") -> Path
     genotypes = dataset.genotypes.subset(rows)
     predicted, std = load_trained(folder, dataset).predict(GenotypeBatch.from_genotypes(genotypes))
     path = folder / PREDICTIONS
-    with path.open("w", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["gene1", "gene2", "gene3", "measured", "score", "std", "unseen_genes"])
         names = dataset.cell.names.systematic
@@ -224,7 +224,7 @@ def write_leaderboard(results: SweepResults) -> Path:
     front = {row.number for row in results.front}
     extra = ["cost", "on_front"] if results.cost else []
     replaced = ["replaced"] if any(row.replaced for row in results.rows) else []
-    with path.open("w", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(
             [

@@ -11,10 +11,13 @@ from pydantic.dataclasses import dataclass
 from gisearch.config import STRICT
 from gisearch.data.config import DataConfig
 from gisearch.data.derived.config import DerivedConfig
+from gisearch.files import LocalPath
 from gisearch.models.registry import ModelConfig
 from gisearch.tracking.config import TrackingConfig
 from gisearch.training.config import ExperimentConfig, OptimizerConfig, TrainerConfig
 from gisearch.training.objective import ObjectiveConfig
+
+_SMALLEST_SHARE = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -85,6 +88,20 @@ class SearchConfig:
         """How many trials keep their checkpoints."""
         return self.keep_checkpoints or self.keep_top
 
+    def __post_init__(self) -> None:
+        cpus, gpus = self.cpus_per_worker, self.gpus_per_worker
+        if gpus > 1 and gpus != int(gpus):
+            raise ValueError(
+                f"gpus_per_worker: more than one GPU must be whole ones; expected {math.floor(gpus)} or "
+                f"{math.ceil(gpus)}, or a fraction below 1; got {gpus:g}."
+            )
+        for key, number in (("cpus_per_worker", cpus), ("gpus_per_worker", gpus)):
+            if abs(number / _SMALLEST_SHARE - round(number / _SMALLEST_SHARE)) > 1e-6:
+                raise ValueError(
+                    f"{key}: Ray divides nothing finer than into {_SMALLEST_SHARE:g}; expected a multiple of "
+                    f"it, got {number:g}."
+                )
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ResultsConfig:
@@ -95,7 +112,7 @@ class ResultsConfig:
         report: write the report, one HTML page, when a sweep ends.
     """
 
-    dir: str = "results"
+    dir: LocalPath = "results"
     report: bool = True
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from gisearch.config import to_plain
 from gisearch.data.dataset import Dataset
 from gisearch.errors import ConfigError, GisearchError
+from gisearch.processors import allowed_processors
 from gisearch.search.cluster import WorkerNeeds
 from gisearch.search.folders import TRIALS_FOLDER
 from gisearch.search.plan import SweepPlan
@@ -83,7 +83,7 @@ def _trials(plan: SweepPlan) -> tuple[int, int]:
     """Return how many trials write checkpoints at a time, and of how many they are kept."""
     search = plan.config.search
     needs = WorkerNeeds.of(search, plan.config.trainer.workers)
-    here = int((os.cpu_count() or 1) / (needs.workers * needs.cpus))
+    here = int(allowed_processors() / (needs.workers * needs.cpus))
     # Every member of a population has checkpoints, whether it trains or waits.
     waiting = search.scheduler == "pbt"
     running = search.trials if waiting else min(search.concurrency or max(1, here), search.trials)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 from gisearch.errors import ConfigError, nearest_name
@@ -37,6 +38,10 @@ class Choice:
     def all_values(self) -> tuple[Any, ...] | None:
         """All values."""
         return self.values
+
+    def exact(self, value: Any) -> Any:
+        """Return the one of the values that is ``value``, as it is listed."""
+        return next(option for option in self.values if same(value, option))
 
     def __str__(self) -> str:
         return ", ".join(_text(value) for value in self.values)
@@ -74,18 +79,38 @@ class Range:
     def representatives(self) -> tuple[float, ...]:
         """The two ends, where limits are exceeded if anywhere; all values of a short integer range."""
         values = self.all_values
-        if values is not None and len(values) <= 8:
-            return values
-        return (self.low, self.high)
+        if values is None:
+            return (self.low, self.high)
+        # The last of the steps may lie below the upper end.
+        return values if len(values) <= 8 else (values[0], values[-1])
 
     @property
     def all_values(self) -> tuple[float, ...] | None:
         """Every value, or None where there are infinitely many."""
         if self.step is None:
             return None
-        count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
-        values = (self.low + i * self.step for i in range(count))
-        return tuple(int(v) if self.integer else float(v) for v in values)
+        return tuple(self._at(i) for i in range(self._last + 1))
+
+    def exact(self, value: float) -> float:
+        """Return the number of the range that is nearest to ``value``; every step has one value, bit by bit.
+
+        In binary 0.1 + 2 * 0.1 is not 0.3, so numbers that are to be compared all come from here.
+        """
+        value = min(max(value, self.low), self.high)
+        if self.step is not None:
+            return self._at(min(round((value - self.low) / self.step), self._last))
+        return int(value) if self.integer else float(value)
+
+    @property
+    def _last(self) -> int:
+        """The number of steps from ``low`` to the largest value."""
+        assert self.step is not None
+        return math.floor((self.high - self.low) / self.step + 1e-9)
+
+    def _at(self, steps: int) -> float:
+        # In decimals, as they were written.
+        value = Decimal(str(self.low)) + steps * Decimal(str(self.step))
+        return int(value) if self.integer else float(value)
 
     def __str__(self) -> str:
         kind = "whole numbers" if self.integer else "numbers"

@@ -49,7 +49,7 @@ def read_predictions(results: SweepResults) -> Predictions | None:
     path = results.folder / BEST_FOLDER / PREDICTIONS
     if not path.exists():
         return None
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file))
     if not table:
         return None

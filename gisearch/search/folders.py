@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from gisearch.errors import ConfigError, nearest_name
-from gisearch.files import write_whole
+from gisearch.files import local_path, write_whole
 from gisearch.search.trial import trial_name
 
 SWEEP_FILE = "sweep.yaml"
@@ -37,7 +37,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         ConfigError: the folder holds no sweep.
     """
     try:
-        facts = yaml.safe_load((folder / SWEEP_FILE).read_text())
+        facts = yaml.safe_load((folder / SWEEP_FILE).read_text(encoding="utf-8"))
     except OSError:
         raise ConfigError(f"{folder} holds no sweep: it has no {SWEEP_FILE}.") from None
     except (yaml.YAMLError, UnicodeDecodeError):
@@ -55,7 +55,7 @@ def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
 def read_runs(folder: Path) -> dict[str, Any]:
     """Return a sweep's MLflow runs: ``parent``, ``children`` by trial number, the registered ``model``."""
     try:
-        runs = json.loads((folder / RUNS_FILE).read_text())
+        runs = json.loads((folder / RUNS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         runs = {}
     return {"parent": runs.get("parent"), "model": runs.get("model"), "children": runs.get("children") or {}}
@@ -98,7 +98,7 @@ def latest_sweep(results_dir: str) -> Path:
     Raises:
         ConfigError: there is none.
     """
-    root = Path(results_dir)
+    root = local_path(results_dir)
     files = [*root.glob(f"*/{SWEEP_FILE}")]
     if not files:
         raise ConfigError(f"no sweep in {root}/; expected a sweep's name or folder.")
@@ -114,7 +114,7 @@ def find_run(identifier: str, results_dir: str) -> tuple[Path, int | None] | Non
     """
     if not _RUN_ID.fullmatch(identifier):
         return None
-    for file in sorted(Path(results_dir).glob(f"*/{RUNS_FILE}")):
+    for file in sorted(local_path(results_dir).glob(f"*/{RUNS_FILE}")):
         runs = read_runs(file.parent)
         if runs["parent"] == identifier:
             return file.parent, None
@@ -132,8 +132,11 @@ def find_results(name: str, results_dir: str) -> Path:
     Raises:
         ConfigError: there is none; the message gives the nearest name.
     """
-    root = Path(results_dir)
-    for path in (root / name, Path(name)):
+    root, given = local_path(results_dir), local_path(name)
+    for path in (root / given, given):
+        # `.` and `..` are no names in the results folder, and none to call anything after.
+        if given.name in ("", ".."):
+            path = given.resolve()
         if path.is_dir():
             return path
     if (run := find_run(name, results_dir)) is not None:

@@ -1,11 +1,16 @@
-"""Being told to go: Ctrl-C, the signal that a machine is about to be taken away, or a full disk."""
+"""Being told to go: Ctrl-C, a closed terminal, the signal that a machine is taken away, or a full disk."""
 
 from __future__ import annotations
 
+import os
 import signal
+import stat
+import sys
+import termios
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType, TracebackType
 
 
@@ -14,7 +19,9 @@ class GraceOverError(Exception):
 
 
 class Leaving:
-    """While entered, turns the first SIGINT or SIGTERM into a wish to leave; another one leaves at once.
+    """While entered, turns the first SIGINT, SIGTERM or SIGHUP into a wish to leave; another leaves at once.
+
+    A SIGHUP that is ignored, as ``nohup`` has it, stays ignored.
 
     Args:
         grace_seconds: time that running trials are given to end their epoch.
@@ -63,7 +70,9 @@ class Leaving:
         """Handle the signals; again where something else has taken them, as Ray does when it starts."""
         # Python lets the main thread alone handle signals.
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                    continue
                 found = signal.signal(number, self._handle)
                 self._previous.setdefault(number, found)
 
@@ -75,7 +84,12 @@ class Leaving:
         self._previous.clear()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            _let_go_of_terminal()
         if self.wanted:
+            # A shell that ends sends it to its jobs, and so does the terminal: that is told once.
+            if number == self.signal == signal.SIGHUP:
+                return
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)
         self._deadline = time.monotonic() + self.grace_seconds
@@ -84,3 +98,22 @@ class Leaving:
             f"{self.signal.name}: trials end their epoch, in at most {self.grace_seconds:g} s, "
             f"and the sweep can be resumed{again}."
         )
+
+
+def _let_go_of_terminal() -> None:
+    """Write to nowhere what would go to a terminal that is gone: every attempt would be an error."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            descriptor = stream.fileno()
+            if not stat.S_ISCHR(os.fstat(descriptor).st_mode) or os.fstat(descriptor).st_rdev == _NOWHERE:
+                continue
+            termios.tcgetattr(descriptor)
+        # A terminal that hung up answers nothing any more.
+        except termios.error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+        # No file at all, as under a test.
+        except (OSError, ValueError):
+            continue
+
+
+_NOWHERE = Path(os.devnull).stat().st_rdev

@@ -229,6 +229,7 @@ def _baselines(
         problem = plan.space.check_assignment(values)
         if problem:
             raise file.fail(place, f"baseline {i + 1}: {problem}")
+        values = {key: plan.space[key].domain.exact(value) for key, value in values.items()}
         baselines.append(complete(plan.space, values, bases, plan.model_of(values)))
         try:
             plan.configure(baselines[-1])
@@ -259,7 +260,7 @@ def complete(
         if parameter.path in values:
             complete[parameter.path] = values[parameter.path]
         elif base[parameter.path] in parameter.domain:
-            complete[parameter.path] = base[parameter.path]
+            complete[parameter.path] = parameter.domain.exact(base[parameter.path])
         else:
             options: Iterable[Any] = parameter.domain.representatives
             own = base[parameter.path]

@@ -164,28 +164,17 @@ def explore(space: SearchSpace, assignment: Assignment, generator: np.random.Gen
 
 def perturb(domain: Range, value: float, factor: float) -> float:
     """Return a number of the range near ``factor * value``; of steps at least the next one."""
-    found = nearest(domain, value * factor)
-    step = domain.step or (1 if domain.integer else None)
-    if step is not None and found == value:
-        found = nearest(domain, value + (step if factor > 1 else -step))
+    found = domain.exact(value * factor)
+    if domain.step is not None and found == value:
+        found = domain.exact(value + (domain.step if factor > 1 else -domain.step))
     return found
 
 
 def draw(domain: Range, generator: np.random.Generator) -> float:
     """Return a random number of the range, of a ``log`` range with an even logarithm."""
     if domain.log:
-        return nearest(domain, math.exp(generator.uniform(math.log(domain.low), math.log(domain.high))))
-    return nearest(domain, generator.uniform(domain.low, domain.high))
-
-
-def nearest(domain: Range, value: float) -> float:
-    """Return the number of the range that is nearest to ``value``."""
-    value = min(max(value, domain.low), domain.high)
-    step = domain.step or (1 if domain.integer else None)
-    if step is not None:
-        steps = min(round((value - domain.low) / step), math.floor((domain.high - domain.low) / step + 1e-9))
-        value = domain.low + steps * step
-    return int(value) if domain.integer else float(value)
+        return domain.exact(math.exp(generator.uniform(math.log(domain.low), math.log(domain.high))))
+    return domain.exact(generator.uniform(domain.low, domain.high))
 
 
 def population_problem(config: SweepConfig, space: SearchSpace) -> str | None:

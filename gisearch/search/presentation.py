@@ -12,7 +12,9 @@ import yaml
 from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
+from rich.text import Text
 
+from gisearch.command_line import pasteable
 from gisearch.config import to_plain
 from gisearch.search.cluster import WorkerNeeds
 from gisearch.search.config import SearchConfig
@@ -25,12 +27,6 @@ from gisearch.search.results import SweepResults, TrialRow
 from gisearch.tracking.config import TrackingConfig, resolve_uri
 from gisearch.tracking.redact import redact_text
 from gisearch.training.config import CONFIG_FILE
-
-
-def terminal() -> Console:
-    """Return the console; a file or pipe gets lines of a legible width."""
-    console = Console()
-    return console if console.is_terminal else Console(width=120)
 
 
 def print_plan(plan: SweepPlan, console: Console) -> None:
@@ -63,18 +59,35 @@ def print_plan(plan: SweepPlan, console: Console) -> None:
         "early stopping": scheduler,
         **_population(search),
         "resources per trial": resources,
+        "limits": ", ".join(_limits(search)),
         "trials at a time": str(search.concurrency or "as many as the resources allow"),
         "results": str(Path(plan.config.results.dir) / plan.config.name),
         "tracking": uri,
     }
     for key, value in facts.items():
-        console.print(f"[bold]{key:20}[/bold] {value}", highlight=False, soft_wrap=True)
+        console.print(Text.assemble((f"{key:20}", "bold"), f" {value}"), highlight=False, soft_wrap=True)
     for note in plan.notes:
         console.print(f"note: {note}", style="dim", highlight=False)
     console.print("\nEverything that is not searched:")
     for text in _unsearched(plan):
         console.print(Syntax(text, "yaml", background_color="default") if console.is_terminal else text)
     console.print("dry run: nothing was started.", highlight=False)
+
+
+def _limits(search: SearchConfig) -> Iterator[str]:
+    """Yield every limit in words: what was written as one thing and read as another shows here."""
+    for limit, words in (
+        (search.hours, "the sweep {:g} hours"),
+        (search.gpu_hours, "the sweep {:g} GPU-hours"),
+        (search.trial_minutes, "a trial {:g} minutes"),
+        (search.stall_minutes, "{:g} minutes without an epoch"),
+        (search.grace_seconds, "{:g} seconds to leave"),
+        (search.max_retries, "{:g} retries of a trial"),
+        (search.max_preemptions, "{:g} lost machines of a trial"),
+        (search.num_kept, "checkpoints of {:g} trials"),
+    ):
+        if limit is not None:
+            yield words.format(limit)
 
 
 def _population(search: SearchConfig) -> dict[str, str]:
@@ -140,14 +153,13 @@ def print_results(results: SweepResults, tracking: TrackingConfig, console: Cons
     if results.front and front.is_dir():
         lines.append(f"Saved: {front}/<trial>.yaml, the Pareto front's configurations")
     if config.is_file():
-        lines.append(f"Train it again: python -m gisearch.train --config {config}")
-    lines.append(f"Report: python -m gisearch.report {results.handle}")
-    lines.append(f"Confirm: python -m gisearch.confirm {results.handle}")
-    lines.append(f"Ensemble: python -m gisearch.ensemble {results.handle}")
+        lines.append(f"Train it again: {pasteable('train', '--config', config)}")
+    verbs = ("report", "confirm", "ensemble")
+    lines += [f"{verb.capitalize()}: {pasteable(verb, results.handle)}" for verb in verbs]
     if tracking.enabled:
         if model := read_runs(results.folder)["model"]:
             lines.append(f'Load it in Python: mlflow.pyfunc.load_model("{model}")')
-        lines.append(f"Browse: python -m gisearch.ui {results.handle}")
+        lines.append(f"Browse: {pasteable('ui', results.handle)}")
     console.print("\n" + "\n".join(lines), highlight=False, soft_wrap=True)
 
 
@@ -182,10 +194,9 @@ def print_effects(results: SweepResults, console: Console) -> None:
     )
 
 
-def resume_hint(results: SweepResults, results_dir: str) -> str:
+def resume_hint(results: SweepResults) -> str:
     """Return how to continue an interrupted sweep."""
-    where = "" if results_dir == "results" else f" results.dir={results_dir}"
-    return f"Interrupted; continue with: python -m gisearch.sweep --resume {results.name}{where}"
+    return f"Interrupted; continue with: {pasteable('sweep', '--resume', results.handle)}"
 
 
 def leaderboard(results: SweepResults, top: int, width: int) -> list[Table]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from gisearch.config import flatten, to_plain
 from gisearch.data.dataset import Dataset
 from gisearch.data.queries import GENE_COLUMNS
+from gisearch.search.config import ResultsConfig
 from gisearch.search.folders import read_runs, write_runs
 from gisearch.search.ledger import Handout, Outcome
 from gisearch.search.observer import Observer
@@ -124,10 +125,15 @@ def sweep_question(folder: Path, plan: SweepPlan, dataset: Dataset, objective: O
             columns={**dict.fromkeys(GENE_COLUMNS, "string"), dataset.target.name: "double"},
         ),
         command=["python", "-m", "gisearch.sweep", plan.source, *plan.overrides],
-        resume_command=["python", "-m", "gisearch.sweep", "--resume", folder.name],
+        resume_command=["python", "-m", "gisearch.sweep", "--resume", _handle(folder)],
         commit=collect_provenance().get("git.commit"),
         noise_ceiling=ceiling if objective.metric == "val/pearson" else None,
     )
+
+
+def _handle(folder: Path) -> str:
+    """Return what finds a sweep again from the working directory: its name in the usual folder, or a path."""
+    return folder.name if folder.parent == Path(ResultsConfig().dir) else str(folder)
 
 
 def start_tracking(

@@ -18,7 +18,7 @@ from gisearch.search.lineage import LINEAGE
 from gisearch.search.pareto import cost_of, mode_of, pareto_front
 from gisearch.search.study import load_study
 from gisearch.search.trial import trial_name
-from gisearch.tracking.config import TrackingConfig
+from gisearch.tracking.config import TrackingConfig, started_in
 from gisearch.training.checkpoint import BEST, CheckpointStore
 from gisearch.training.config import CONFIG_FILE
 from gisearch.training.objective import Cost
@@ -112,9 +112,9 @@ class SweepResults:
 
     @property
     def handle(self) -> str:
-        """What finds it on a command line: its name in the default results folder, else its own folder."""
+        """What finds it on a command line: its folder's name in the default results folder, else its path."""
         default = self.folder.parent.resolve() == Path(ResultsConfig().dir).resolve()
-        return self.name if default else str(self.folder)
+        return self.folder.name if default else str(self.folder)
 
     @property
     def front(self) -> tuple[TrialRow, ...]:
@@ -126,7 +126,9 @@ class SweepResults:
     @property
     def tracking(self) -> TrackingConfig:
         """Where the sweep was recorded."""
-        return build(TrackingConfig, self.facts.get("tracking", {}))
+        config = build(TrackingConfig, self.facts.get("tracking", {}))
+        folder = self.facts.get("started_in")
+        return config if folder is None else started_in(config, Path(folder))
 
     def count(self, status: str) -> int:
         """Return the number of trials with a status."""
@@ -147,7 +149,7 @@ class SweepResults:
         if row.replaced and (self.trial_folder(row) / BEST).exists():
             return dict(CheckpointStore(self.trial_folder(row)).load(BEST)["config"])
         try:
-            values = yaml.safe_load((self.trial_folder(row) / CONFIG_FILE).read_text())
+            values = yaml.safe_load((self.trial_folder(row) / CONFIG_FILE).read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"cannot read the configuration of {row.trial_id}: {error}.") from None
         return dict(values)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gisearch.composition import parse_overrides
+from gisearch.command_line import pasteable
+from gisearch.composition import parse_overrides, text_kept
 from gisearch.config import assign, build, flatten, to_plain
 from gisearch.errors import ConfigError, nearest_name
+from gisearch.files import local_path
 from gisearch.search.composing import compose_experiment
 from gisearch.search.config import SweepConfig
 from gisearch.search.folders import (
@@ -44,8 +46,9 @@ def resolve_experiment(
         return compose_experiment(["name=train", *overrides])
     about_run = [o for o in overrides if o.startswith(_RUN_KEYS)]
     _, sweep = compose_experiment(["name=train", *about_run])
-    config = load_config(Path(config_file))
-    changes = parse_overrides([o for o in overrides if o not in about_run])
+    config = load_config(local_path(config_file))
+    rest = [o for o in overrides if o not in about_run]
+    changes = parse_overrides(text_kept(rest, ExperimentConfig))
     known = flatten(to_plain(config))
     for path in changes:
         if path not in known:
@@ -87,7 +90,7 @@ def find_model(run: str, results_dir: str) -> Path:
     if name and alias == ENSEMBLE_FOLDER:
         run = f"{name}/{ENSEMBLE_FOLDER}"
         if not _packaged(find_results(name, results_dir) / ENSEMBLE_FOLDER).is_file():
-            raise ConfigError(f"{name!r} has no ensemble; make one with python -m gisearch.ensemble {name}.")
+            raise ConfigError(f"{name!r} has no ensemble; make one with {pasteable('ensemble', name)}.")
     sweep, _, trial = run.strip("/").rpartition("/")
     folder: Path | None = None
     recorded = None if Path(run).is_dir() else find_run(run, results_dir)
@@ -107,8 +110,7 @@ def find_model(run: str, results_dir: str) -> Path:
     if not (folder / BEST).is_file():
         raise ConfigError(
             f"{folder} holds no trained model ({BEST}); checkpoints of losing trials are removed "
-            "(search.keep_top), train again with python -m gisearch.train --config "
-            f"{folder / CONFIG_FILE}."
+            f"(search.keep_top), train again with {pasteable('train', '--config', folder / CONFIG_FILE)}."
         )
     return folder
 

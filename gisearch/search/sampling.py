@@ -37,7 +37,7 @@ def suggest_with(trial: optuna.Trial) -> Callable[[Parameter], Any]:
             )
             return int(value)
         # An enqueued value comes back as it was given: 1 and 1.0 must not be two configurations.
-        return float(
+        return domain.exact(
             trial.suggest_float(parameter.path, domain.low, domain.high, step=domain.step, log=domain.log)
         )
 

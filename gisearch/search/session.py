@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gisearch.data.dataset import Dataset
 from gisearch.errors import ConfigError
+from gisearch.processors import allowed_processors
 from gisearch.search.cluster import WorkerNeeds, concurrency, ray_session
 from gisearch.search.plan import SweepPlan
 from gisearch.search.trial import TrialSupplies
@@ -76,7 +76,7 @@ def imports_ahead(plan: SweepPlan, needs: WorkerNeeds) -> tuple[str, ...]:
 
     Ray starts one for every processor of this machine, which pays where most of them train.
     """
-    cores = os.cpu_count() or 1
+    cores = allowed_processors()
     try:
         trials = concurrency(plan.config.search, needs, [{"CPU": cores}])
     # Without a GPU, or too large for this machine, which the cluster may still have room for.

@@ -124,6 +124,7 @@ class SearchSpace:
             if path not in paths:
                 return f"{path!r} is not in the space.{nearest_name(path, paths)}".removesuffix(".")
         known = dict(values)
+        known |= {p.path: p.domain.exact(values[p.path]) for p in self.parameters if self._takes(p, values)}
         for parameter in self.parameters:
             if parameter.path not in values:
                 continue
@@ -135,6 +136,10 @@ class SearchSpace:
                 if current is not _UNKNOWN and not any(same(current, option) for option in allowed):
                     return f"{parameter.path} does not exist where {path} is {json.dumps(current)}"
         return None
+
+    @staticmethod
+    def _takes(parameter: Parameter, values: Mapping[str, Any]) -> bool:
+        return parameter.path in values and values[parameter.path] in parameter.domain
 
 
 _UNKNOWN = object()

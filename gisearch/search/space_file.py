@@ -34,7 +34,7 @@ class SpaceFile:
         Raises:
             ConfigError: it cannot be read, is no valid YAML mapping, or has an unknown or missing key.
         """
-        file = cls(path, *read_yaml(path))
+        file = cls(path, *read_yaml(path, texts=("name", "question")))
         for key in file.document:
             if key not in FILE_KEYS:
                 raise file.fail((str(key),), f"unknown key {key!r}.{nearest_name(str(key), FILE_KEYS)}")

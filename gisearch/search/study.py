@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
 from gisearch.errors import ConfigError, disk_full
@@ -17,6 +17,20 @@ from gisearch.search.pareto import directions_of, keep_objectives
 from gisearch.training.objective import Objective
 
 STUDY_FILE = "study.journal"
+
+
+class _OnlyWriter(JournalFileOpenLock):
+    """No lock: the process that holds the sweep's folder is the only one that writes.
+
+    Optuna's are links or files beside the journal: some file systems lack them, killed processes leave them.
+    """
+
+    def acquire(self) -> bool:
+        """Go ahead."""
+        return True
+
+    def release(self) -> None:
+        """There is nothing to release."""
 
 
 class Journal(JournalFileBackend):
@@ -30,9 +44,8 @@ class Journal(JournalFileBackend):
     """
 
     def __init__(self, path: Path) -> None:
-        # Absolute: Optuna's lock is a link to the file, whose age it reads through that link.
         self.path = path.absolute()
-        super().__init__(str(self.path))
+        super().__init__(str(self.path), lock_obj=_OnlyWriter(str(self.path)))
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append lines, all or none.
@@ -51,7 +64,7 @@ class Journal(JournalFileBackend):
 
     def mend(self) -> None:
         """Take back what a process left that was killed while it wrote; nobody else may be writing."""
-        # Optuna would wait for its lock for half a minute.
+        # Of an earlier version, or of another program that wrote to the journal.
         with suppress(FileNotFoundError):
             self.path.with_name(f"{self.path.name}.lock").unlink()
         whole = _whole_lines(self.path)
@@ -61,6 +74,8 @@ class Journal(JournalFileBackend):
 
 def open_study(folder: Path, name: str, objective: Objective) -> optuna.Study:
     """Open or create the study of the sweep in ``folder``, of which this process is the only writer.
+
+    The study that the journal holds is the sweep's, whatever it or the folder is called by now.
 
     A journal file: one appended line per change, an order of magnitude faster than a database, and readable
     by other processes and by optuna-dashboard while the sweep runs.
@@ -73,8 +88,10 @@ def open_study(folder: Path, name: str, objective: Objective) -> optuna.Study:
     journal = Journal(folder / STUDY_FILE)
     journal.mend()
     directions = directions_of(objective)
+    storage = JournalStorage(journal)
+    known = optuna.get_all_study_names(storage)
     study = optuna.create_study(
-        storage=JournalStorage(journal), study_name=name, directions=directions, load_if_exists=True
+        storage=storage, study_name=[*known, name][0], directions=directions, load_if_exists=True
     )
     keep_objectives(study, objective)
     return study

@@ -199,4 +199,4 @@ def _error_of(trial: Any) -> BaseException | None:
     if trial.error_file is None:
         return None
     # Some errors, such as that of a process that was ended for its memory, are kept as text, below a heading.
-    return RuntimeError(Path(trial.error_file).read_text().partition("\n")[2])
+    return RuntimeError(Path(trial.error_file).read_text(encoding="utf-8").partition("\n")[2])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import signal
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from gisearch.data.dataset import Dataset
@@ -25,6 +26,7 @@ from gisearch.search.ledger import Ledger
 from gisearch.search.lock import locked
 from gisearch.search.plan import SweepPlan
 from gisearch.search.progress import ProgressView
+from gisearch.search.ray_start import check_ray
 from gisearch.search.recorder import Recorder, start_tracking, sweep_question
 from gisearch.search.results import (
     SweepResults,
@@ -81,6 +83,7 @@ def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) 
     _check_against(plan, dataset)
     check_space(plan, dataset, folder)
     check_address(tracking)
+    check_ray()
     if folder is not None:
         # Said before the store is asked, which whoever runs it may be writing to.
         with locked(folder):
@@ -164,11 +167,24 @@ def _search(
     best = (max if objective.mode == "max" else min)(reached, default=None)
     recorder = Recorder(tracker, objective, len(ended), best)
     view = ProgressView(console, objective, _total(plan), len(ended), tracker.notice)
+    view.best = best_so_far(earlier, objective)
     observers = [budget, recorder, view, Housekeeper(folder, plan, study)]
     searcher = LedgerSearcher(plan, ledger, folder, observers, supervisor, session.groups)
     with view, suppress(DiskFullError):
         run_trials(searcher, session)
         budget.keep()
+
+
+def best_so_far(trials: Sequence[FrozenTrial], objective: Objective) -> tuple[float, int] | None:
+    """Return the best value that any trial has reached so far and its number; None where none has."""
+    best: tuple[float, int] | None = None
+    for trial in trials:
+        if trial.state == TrialState.FAIL or trial.last_step is None:
+            continue
+        value = trial.intermediate_values[trial.last_step]
+        if best is None or objective.better(value, best[0]):
+            best = (value, trial.number)
+    return best
 
 
 def _total(plan: SweepPlan) -> int:

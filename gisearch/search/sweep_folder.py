@@ -68,6 +68,7 @@ def _write_facts(folder: Path, plan: SweepPlan, dataset: Dataset, objective: Obj
         "max_epochs": plan.max_epochs,
         "space": [p.path for p in plan.space.parameters],
         "tracking": to_plain(plan.config.tracking),
+        "started_in": str(Path.cwd()),
         "provenance": collect_provenance(),
     }
     shutil.copyfile(plan.source, folder / SPACE_FILE)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import unquote
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from gisearch.config import STRICT
+from gisearch.files import local_path
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 DEFAULT_DATABASE = "mlflow.db"
@@ -48,12 +51,42 @@ def resolve_uri(config: TrackingConfig, directory: Path | None = None) -> str:
     path = sqlite_path(uri)
     if path is None:
         return uri
-    return f"{SQLITE}{(directory or Path.cwd()) / path}"
+    return sqlite_uri((directory or Path.cwd()) / path) + "".join(uri.partition("?")[1:])
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """Return the file of an SQLite URI; None for any other kind of store."""
-    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+    """Return the file of an SQLite URI, ``~`` being the home folder; None for any other kind of store."""
+    if not uri.startswith(SQLITE):
+        return None
+    return local_path(unquote(uri.removeprefix(SQLITE).partition("?")[0]))
+
+
+def sqlite_uri(path: Path) -> str:
+    """Return the URI of an SQLite file, percent-encoded where a URI would mean something else."""
+    return SQLITE + str(path).replace("%", "%25").replace("?", "%3F")
+
+
+def for_mlflow(uri: str) -> str:
+    """Return a URI that names the driver where a path is encoded.
+
+    Else MLflow (3.17) makes a folder of the encoded name.
+    """
+    if not uri.startswith(SQLITE) or "%" not in uri:
+        return uri
+    return uri.replace("sqlite:", "sqlite+pysqlite:", 1)
+
+
+def started_in(config: TrackingConfig, folder: Path) -> TrackingConfig:
+    """Return the configuration with an SQLite file that is not here, but in another folder, found.
+
+    Args:
+        config: the configuration.
+        folder: the working directory that its relative path was written for.
+    """
+    here, there = sqlite_path(resolve_uri(config)), sqlite_path(resolve_uri(config, folder))
+    if here is None or there is None or here.exists() or not there.exists():
+        return config
+    return replace(config, uri=resolve_uri(config, folder))
 
 
 def is_server(uri: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -13,6 +14,28 @@ from typing import Any
 def is_new(database: Path) -> bool:
     """Return whether a database is yet to be made; an empty file is one, as SQLite sees it."""
     return not database.exists() or not database.stat().st_size
+
+
+@contextmanager
+def alone_with(database: Path | None) -> Iterator[None]:
+    """Wait until no other process makes the database, and have others wait meanwhile.
+
+    Two that make it at a time would each find tables of the other. It is the folder that is held, so no file
+    of a lock is left; a file system without locks holds nothing.
+
+    Args:
+        database: the file; None is a store of another kind.
+    """
+    if database is None:
+        yield
+        return
+    folder = os.open(database.parent, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 @contextmanager

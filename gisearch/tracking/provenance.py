@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 import gisearch
+from gisearch.processors import allowed_processors
 from gisearch.tracking.redact import redact_command
 
 # Set where the code was copied without its repository: a commit, with a "+" where files had been changed.
@@ -92,6 +93,8 @@ def _run_git(folder: Path, *arguments: str) -> str | None:
             ["git", "--no-optional-locks", "-C", str(folder), *arguments],
             capture_output=True,
             text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=10,
             check=True,
         )
@@ -102,7 +105,7 @@ def _run_git(folder: Path, *arguments: str) -> str | None:
 
 def _machine() -> dict[str, str]:
     facts = {"machine.platform": platform.platform(terse=True)}
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = allowed_processors()
     facts["machine.cores"] = str(cores)
     model = _cpu_model()
     if model:
@@ -144,6 +147,8 @@ def _driver_gpus() -> list[str]:
             ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
             capture_output=True,
             text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=10,
             check=True,
         )

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from gisearch.errors import TrackingError
-from gisearch.tracking.config import TrackingConfig, is_server, resolve_uri, sqlite_path
-from gisearch.tracking.new_database import made_at_once
+from gisearch.tracking.config import TrackingConfig, for_mlflow, is_server, resolve_uri, sqlite_path
+from gisearch.tracking.new_database import alone_with, made_at_once
 from gisearch.tracking.redact import redact_text
 from gisearch.tracking.store_check import check_sqlite, explain, probe_network_database, within
 
@@ -95,7 +95,7 @@ def open_store(config: TrackingConfig) -> Store | None:
         return None
     check_address(config)
     uri = resolve_uri(config)
-    database = _file(uri)
+    database = sqlite_path(uri)
     with _short_requests(config.timeout):
         # Now: that takes seconds on a cold disk, which are not the store's.
         quiet_mlflow()
@@ -120,7 +120,7 @@ def check_address(config: TrackingConfig) -> None:
     if not config.enabled:
         return
     uri = resolve_uri(config)
-    database = _file(uri)
+    database = sqlite_path(uri)
     if database is not None:
         check_sqlite(database)
     elif "://" not in uri and uri != "databricks":
@@ -132,12 +132,7 @@ def check_address(config: TrackingConfig) -> None:
 
 def is_file(config: TrackingConfig) -> bool:
     """Return whether the store is an SQLite file, or none: opening it waits for no other machine."""
-    return not config.enabled or _file(resolve_uri(config)) is not None
-
-
-def _file(uri: str) -> Path | None:
-    database = sqlite_path(uri)
-    return None if database is None else Path(str(database).partition("?")[0])
+    return not config.enabled or sqlite_path(resolve_uri(config)) is not None
 
 
 def quiet_mlflow() -> None:
@@ -159,8 +154,8 @@ def _connect(uri: str, experiment: str, database: Path | None) -> Store:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    with made_at_once(database):
-        client = MlflowClient(tracking_uri=uri)
+    with alone_with(database), made_at_once(database):
+        client = MlflowClient(tracking_uri=for_mlflow(uri))
     found = client.get_experiment_by_name(experiment)
     if found is None:
         artifacts = None if database is None else (database.parent / ARTIFACTS / _slug(experiment)).as_uri()

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from gisearch.errors import TrackingError
 from gisearch.tracking.config import TrackingConfig, is_server
+from gisearch.tracking.failed_requests import meaning_of
 from gisearch.tracking.redact import redact_text
 
 T = TypeVar("T")
@@ -63,13 +64,14 @@ def probe_network_database(uri: str, timeout: float) -> None:
 
 def explain(uri: str, config: TrackingConfig, error: Exception) -> str:
     """Return one sentence about a store that cannot be opened: what was tried, and what to do."""
-    where = redact_text(uri)
+    where, meaning = redact_text(uri), meaning_of(error, uri)
+    helps = f"{meaning.help}, " if meaning.help else ""
     if is_server(uri):
         return (
             f"tracking.uri: the MLflow server at {where} cannot be used (tried within {config.timeout:g} s: "
-            f"{short_reason(error)}); start the server, {_ADVICE}."
+            f"{meaning.reason}); {helps}{_ADVICE}."
         )
-    return f"tracking.uri: the MLflow store {where} cannot be opened ({short_reason(error)}); {_ADVICE}."
+    return f"tracking.uri: the MLflow store {where} cannot be opened ({meaning.reason}); {helps}{_ADVICE}."
 
 
 def within(seconds: float, action: Callable[[], T]) -> T:
@@ -104,19 +106,5 @@ def is_permanent(error: Exception) -> bool:
 
 
 def short_reason(error: Exception) -> str:
-    """Return the cause of a failed request in a few words, without addresses or credentials."""
-    text = redact_text(" ".join(str(error).split()))
-    for sign, words in (
-        ("Connection refused", "connection refused"),
-        ("Name or service not known", "the host name is unknown"),
-        ("NameResolutionError", "the host name is unknown"),
-        ("failed with timeout", "no answer in time"),
-        ("timed out", "no answer in time"),
-        ("error code 401", "it refuses the credentials (401)"),
-        ("error code 403", "access is forbidden (403)"),
-        ("not in a valid JSON format", "its answer is not an MLflow server's"),
-    ):
-        if sign in text:
-            return words
-    text = text or type(error).__name__
-    return text if len(text) <= 200 else f"{text[:197]}..."
+    """Return the cause of a failed request in words, without addresses or credentials."""
+    return meaning_of(error).reason

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from gisearch.errors import TrackingError
+from gisearch.tracking.config import for_mlflow
 from gisearch.tracking.redact import redact_text
 
 HOST = "127.0.0.1"
@@ -61,7 +62,7 @@ def served(uri: str, port: int, patience: float = _PATIENCE) -> Iterator[subproc
     environment = {
         **os.environ,
         # Not on the command line, where everybody on this machine could read its credentials.
-        "MLFLOW_BACKEND_STORE_URI": uri,
+        "MLFLOW_BACKEND_STORE_URI": for_mlflow(uri),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
@@ -117,15 +118,17 @@ def forwarding(port: int, environment: Mapping[str, str]) -> str | None:
     return f"ssh -L {port}:{HOST}:{port} {environment.get('USER') or getpass.getuser()}@{host}"
 
 
-def database_of(folder: Path, uri: str) -> Path | None:
+def database_of(folder: Path, uri: str, started_in: str | None = None) -> Path | None:
     """Return where an SQLite store lies that a sweep wrote down; None where it is not to be found.
 
     Args:
         folder: the sweep's folder, below the one that the sweep was started in.
         uri: the store's path as it was written down.
+        started_in: the folder that the sweep was started in, where that is known.
     """
     above = folder.resolve().parents
-    for directory in (Path.cwd(), *above[1:2], *above[:1]):
+    noted = [] if started_in is None else [Path(started_in)]
+    for directory in (Path.cwd(), *noted, *above[1:2], *above[:1]):
         if (directory / uri).is_file():
             return directory / uri
     return None

@@ -41,7 +41,7 @@ class Adoption:
     def is_due(self, folder: Path) -> bool:
         """Whether the run in ``folder`` has yet to take the state over; afterwards it continues its own."""
         try:
-            done = json.loads((folder / ADOPTED_FILE).read_text())
+            done = json.loads((folder / ADOPTED_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return True
         return int(done["leg"]) < self.leg

@@ -17,6 +17,7 @@ from gisearch.errors import ConfigError
 from gisearch.files import write_whole
 from gisearch.models.registry import ModelConfig
 from gisearch.training.objective import ObjectiveConfig
+from gisearch.yaml_text import Loader, dump
 
 if TYPE_CHECKING:
     from torch import nn
@@ -148,7 +149,7 @@ def save_config(config: ExperimentConfig, folder: Path) -> Path:
 
 def config_yaml(config: ExperimentConfig) -> str:
     """Return the configuration as YAML."""
-    return yaml.safe_dump(to_plain(config), sort_keys=False)
+    return dump(to_plain(config))
 
 
 def load_config(path: Path) -> ExperimentConfig:
@@ -158,10 +159,10 @@ def load_config(path: Path) -> ExperimentConfig:
         ConfigError: the file is missing, no YAML mapping, or no valid configuration.
     """
     try:
-        values: Any = yaml.safe_load(path.read_text())
+        values: Any = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
     except FileNotFoundError:
         raise ConfigError(f"no configuration file at {path}.") from None
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot read the configuration {path}: {str(error).splitlines()[0]}.") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected a mapping of configuration keys.")

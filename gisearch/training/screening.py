@@ -20,6 +20,7 @@ from gisearch.data.candidates import Candidates
 from gisearch.errors import NonFiniteError
 from gisearch.models.base import Scorer
 from gisearch.models.batch import GenotypeBatch
+from gisearch.processors import allowed_processors
 from gisearch.training.experiment import TrainedModel
 from gisearch.training.loop import predict, resolve_device
 from gisearch.training.target import TargetScale
@@ -162,7 +163,7 @@ class Screen:
 
 def default_workers() -> int:
     """Return how many threads score: as many as PyTorch would use for one computation."""
-    return torch.get_num_threads()
+    return min(torch.get_num_threads(), allowed_processors())
 
 
 def screen_here(screen: Screen, workers: int, report: Callable[[int], None] = lambda _: None) -> Extremes:

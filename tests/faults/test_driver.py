@@ -18,7 +18,7 @@ from tests.faults.sweeps import Sweep, go_on, snapshot, stop
 # One sweep, started several times, is what all tests of a class look at.
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
 
-EPOCHS = 20
+EPOCHS = 26
 SETTINGS = (f"trainer.max_epochs={EPOCHS}",)
 
 
@@ -126,10 +126,14 @@ class TestKilled:
 def told(shared_sweep: Callable[[str], Sweep]) -> tuple[Sweep, dict[str, Any]]:
     one, facts = shared_sweep("told"), dict[str, Any]()
     one.begin(*SETTINGS, trials=2, concurrency=2)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         seen = [one.epoch(i) for i in range(2)]
         one.wait_for(lambda seen=seen: all(one.epoch(i) >= seen[i] + 3 for i in range(2)))
-        one.driver.send_signal(number)
+        if number == signal.SIGINT:
+            one.driver.send_signal(number)
+        else:
+            # As `timeout`, schedulers and terminals do: to everything that the driver has started as well.
+            os.killpg(one.driver.pid, number)
         ended = one.end()
         facts[number.name] = ended, [(one.epoch(i), one.kept_epoch(i)) for i in range(2)]
         one.resume()
@@ -154,7 +158,7 @@ def told(shared_sweep: Callable[[str], Sweep]) -> tuple[Sweep, dict[str, Any]]:
 class TestToldToLeave:
     """One sweep of two trials at a time that is told to leave again and again."""
 
-    @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+    @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130)])
     def test_trials_end_their_epoch(self, name: str, code: int, told: tuple[Sweep, dict[str, Any]]) -> None:
         (found, out, err), epochs = told[1][name]
         assert found == code, err

@@ -17,6 +17,7 @@ from gisearch.launch.job import SweepJob
 from gisearch.launch.launcher import LaunchError
 from gisearch.launch.record import Launch, require_launch
 from gisearch.launch.slurm import SlurmLauncher
+from gisearch.launch.slurm_request import inherited
 
 SPACE = """
 name: rates
@@ -319,3 +320,27 @@ class TestFetchAndStop:
         ended(launched, 0)
         assert "nothing to stop, job 17 ended" in SlurmLauncher(SlurmCluster()).stop(launched)
         assert fake.calls("scancel") == []
+
+
+def test_a_job_does_not_inherit_the_allocation_it_is_submitted_from(
+    fake: Slurm, job: SweepJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.delenv("SLURM_JOBID", raising=False)
+    assert inherited() == []
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    monkeypatch.setenv("SLURM_MEM_PER_CPU", "4000")
+    (fake.folder / "sbatch").write_text('#!/bin/bash\nenv >"$FAKE/env"; echo 17\n')
+    SlurmLauncher(SlurmCluster(memory="8G")).submit(job)
+    given = (fake.folder / "env").read_text().splitlines()
+    assert [line for line in given if line.startswith("SLURM_")] == ["SLURM_CONF=/etc/slurm.conf"]
+
+
+def test_hints_can_be_pasted(fake: Slurm, job: SweepJob, tmp_path: Path) -> None:
+    overrides = ("results.dir='run=3 x'", "tracking.uri='sqlite:///my db.db'")
+    there = replace(job, results="run=3 x", overrides=overrides)
+    launcher = SlurmLauncher(SlurmCluster())
+    said = launcher.hints(launcher.submit(there))
+    assert f"gisearch report '{tmp_path}/run=3 x/rates'\n" in said
+    assert "mlflow ui --backend-store-uri 'sqlite:///my db.db'\n" in said

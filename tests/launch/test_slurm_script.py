@@ -123,6 +123,15 @@ def job(tmp_path: Path) -> Iterator[Job]:
 
 
 class TestEnd:
+    def test_what_srun_said_is_shown(self, job: Job) -> None:
+        job.program("srun", 'echo "srun: error: Unable to create step: Invalid memory" >&2; exit 1')
+        job.start()
+        code, log = job.end()
+        assert code == 1
+        last = log.strip().splitlines()[-1]
+        assert last.startswith("error: the sweep was killed; what Ray said is in ")
+        assert last.endswith("srun: error: Unable to create step: Invalid memory")
+
     def test_the_sweep_s_exit_code_is_the_job_s(self, job: Job) -> None:
         job.start(CODE="3")
         code, log = job.end()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -113,3 +114,58 @@ def test_another_thread_leaves_signals_alone() -> None:
     thread.join()
     assert entered == [False]
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_hang_up_is_a_wish_to_leave(waiting: subprocess.Popen[str]) -> None:
+    for _ in range(2):
+        waiting.send_signal(signal.SIGHUP)
+        time.sleep(0.1)
+    waiting.send_signal(signal.SIGTERM)
+    said, _ = waiting.communicate(timeout=20)
+    assert said == "SIGHUP: trials end their epoch, in at most 60 s, and the sweep can be resumed.\nat once\n"
+
+
+def test_a_hang_up_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["nohup", sys.executable, "-c", HUNG_UP, str(tmp_path / "log"), "stay"],
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == b"None\n"
+
+
+HUNG_UP = """
+import os, signal, sys, time
+from pathlib import Path
+from gisearch.search.leaving import Leaving
+
+log = Path(sys.argv[1])
+with Leaving(60.0, lambda text: print(text, flush=True)) as leaving:
+    if sys.argv[2:]:
+        os.kill(os.getpid(), signal.SIGHUP)
+        print(leaving.signal)
+        sys.exit()
+    log.write_text("ready")
+    while not leaving.wanted:
+        time.sleep(0.01)
+    for _ in range(3):
+        print("ends its epochs", flush=True)
+    log.write_text(leaving.signal.name)
+"""
+
+
+def test_a_terminal_that_is_gone_is_not_written_to(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", HUNG_UP, str(log)])
+    deadline = time.monotonic() + 30
+    while not log.exists() or log.read_text() != "ready":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    # As when a window is closed: the terminal goes, and its processes are told.
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert log.read_text() == "SIGHUP"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from gisearch.errors import ConfigError, DataError
 from gisearch.resources import find_search_space, resource_folder
 from gisearch.search.composing import compose_experiment, hydra_value
 from gisearch.search.plan import SweepPlan, plan_sweep
+from gisearch.search.presentation import print_plan
 from gisearch.search.sweep import run_sweep
 from gisearch.search.yaml_lines import read_yaml
 from gisearch.training.cells import check_fit
@@ -320,6 +322,69 @@ def test_an_unreadable_file(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"^cannot read .*x\.yaml: "):
         read_yaml(path)
+
+
+def test_a_baseline_on_a_step_is_the_step(plan: Planner) -> None:
+    made = plan(
+        """
+base: [model=dango_gi, data=demo_tiny]
+space:
+  model.encoder.dropout: {float: [0.1, 0.5], step: 0.1}
+  optimizer.lr: {choice: [0.001, 0.01], when: {model.encoder.dropout: 0.3}}
+baselines:
+  - {model.encoder.dropout: 0.30000000000000004, optimizer.lr: 0.01}
+search: {exhaustive: true}
+"""
+    )
+    assert made.baselines == ({"model.encoder.dropout": 0.3, "optimizer.lr": 0.01},)
+    listed = list(made.space.enumerate())
+    assert len(listed) == 6
+    assert made.baselines[0] in listed
+
+
+class TestLimits:
+    def test_a_time_of_day_is_no_number_of_hours(self, plan: Planner) -> None:
+        with pytest.raises(ConfigError, match=r"search\.hours: expected a valid number, got '12:00'"):
+            plan(with_space("trainer.accumulate: [1, 2]") + "search: {hours: 12:00}\n")
+
+    def test_the_plan_shows_every_limit(self, plan: Planner) -> None:
+        made = plan(
+            with_space("trainer.accumulate: [1, 2]"),
+            "search.hours=12",
+            "search.gpu_hours=1.5",
+            "search.trial_minutes=90",
+            "search.max_retries=7",
+        )
+        console = Console(width=300, file=io.StringIO())
+        print_plan(made, console)
+        assert (
+            "the sweep 12 hours, the sweep 1.5 GPU-hours, a trial 90 minutes, 60 minutes without an epoch, "
+            "30 seconds to leave, 7 retries of a trial, 100 lost machines of a trial, "
+            "checkpoints of 10 trials"
+        ) in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+class TestNames:
+    @pytest.mark.parametrize("name", ["2026-03-01", "4711", "010", "1e3", "true", "2026.10"])
+    def test_a_name_is_text(self, name: str, plan: Planner) -> None:
+        text = with_space("trainer.accumulate: [1, 2]")
+        assert plan(f"name: {name}\n{text}").config.name == name
+        assert plan(text, f"name={name}").config.name == name
+        assert plan(text, f"results.dir={name}").config.results.dir == name
+
+    def test_a_files_name_is_text(self, tmp_path: Path) -> None:
+        path = tmp_path / "2026.yaml"
+        path.write_text(with_space("trainer.accumulate: [1, 2]"))
+        made = plan_sweep(path)
+        assert made.config.name == "2026"
+        # As a launched job is given it.
+        assert plan_sweep(path, [f"name={made.config.name}"]).config.name == "2026"
+
+    def test_a_cluster_of_numbers(self) -> None:
+        from gisearch.launch.config import SlurmCluster, compose_cluster
+
+        made = compose_cluster(SlurmCluster, ["cluster.account=0123", "cluster.partition=2026.10"])
+        assert (made.account, made.partition) == ("0123", "2026.10")
 
 
 class TestGeneInputs:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
+from gisearch.command_line import terminal
 from gisearch.errors import ConfigError
 from gisearch.search.compilation import compile_space
 from gisearch.search.conclusion import write_leaderboard
@@ -21,8 +22,8 @@ from gisearch.search.housekeeping import Housekeeper
 from gisearch.search.ledger import Handout, Ledger, Outcome
 from gisearch.search.lineage import LINEAGE
 from gisearch.search.plan import SweepPlan
-from gisearch.search.population import Population, explore, nearest, perturb
-from gisearch.search.presentation import leaderboard, print_plan, terminal
+from gisearch.search.population import Population, explore, perturb
+from gisearch.search.presentation import leaderboard, print_plan
 from gisearch.search.results import SweepResults, TrialRow, load_results
 from gisearch.search.scheduler import build_judge
 from gisearch.search.space import SearchSpace
@@ -307,7 +308,7 @@ class TestExplore:
 
     def test_the_nearest_number_lies_in_the_range(self) -> None:
         domain = Range(0.0, 1.0, False, step=0.3)
-        assert [nearest(domain, value) for value in (-1.0, 0.4, 2.0)] == pytest.approx([0.0, 0.3, 0.9])
+        assert [domain.exact(value) for value in (-1.0, 0.4, 2.0)] == [0.0, 0.3, 0.9]
 
 
 POPULATION = """

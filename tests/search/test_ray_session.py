@@ -41,6 +41,8 @@ print(json.dumps({"heard": heard, "mode": inside, "cpus": nodes[0]["CPU"], "left
 # Of the processes that Ray starts beside its server and the node's own.
 HELPERS = """
 import json, os, psutil, sys, time
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+os.environ["HOME"] = "/proc/nonexistent"
 from ray._private import node, utils
 from gisearch.search.cluster import ray_session
 
@@ -70,9 +72,11 @@ with ray_session(ahead=("wave",)) as nodes:
     trial = _ActorClassCache().get(Trial).options(num_cpus=cores, scheduling_strategy=there).remote()
     pid, imported = ray.get(trial.about.remote())
     arenas = psutil.Process(pid).environ()["MALLOC_ARENA_MAX"]
+    apart = all(os.getpgid(p.pid) != os.getpgid(0) for p in psutil.Process().children(recursive=True))
     lines = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
 after = [*parts(), utils.get_dashboard_dependency_error]
-facts = {"lines": lines, "arenas": arenas, "as_before": before == after}
+facts = {"apart": apart, "cpus": nodes[0]["CPU"], "allowed": len(os.sched_getaffinity(0))}
+facts |= {"lines": lines, "arenas": arenas, "as_before": before == after}
 facts |= {"waited": pid in waiting, "imported": imported}
 print(json.dumps(facts))
 """
@@ -126,6 +130,11 @@ def test_a_trial_takes_a_worker_that_imported_ahead(warm: dict[str, Any]) -> Non
     assert warm["waited"], "started before the trial was"
     assert warm["imported"]
     assert warm["arenas"] == "1", "threads share the memory that trials keep"
+
+
+def test_it_stands_apart_and_counts_what_it_may_use(warm: dict[str, Any]) -> None:
+    assert warm["apart"], "a signal to the driver's group must not reach Ray"
+    assert warm["cpus"] == warm["allowed"] == 1
 
 
 def test_what_trials_do_not_need_is_not_started(warm: dict[str, Any]) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,9 +19,11 @@ from gisearch.search.folders import find_results, numbered_folder, read_runs, wr
 from gisearch.search.housekeeping import Housekeeper
 from gisearch.search.ledger import Ledger, Outcome
 from gisearch.search.presentation import leaderboard, print_effects, print_results, resume_hint, short_names
+from gisearch.search.progress import ProgressView
 from gisearch.search.results import SweepResults, TrialRow, load_results
 from gisearch.search.runs import find_model
 from gisearch.search.study import open_study
+from gisearch.search.sweep import best_so_far
 from gisearch.training.objective import Objective
 
 
@@ -54,6 +58,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 class TestResults:
+    def test_a_folder_by_another_name_is_the_same_sweep(self, folder: Path) -> None:
+        moved = folder.rename(folder.with_name("moved"))
+        assert len(open_study(moved, "moved", Objective("val/pearson", "max")).get_trials()) == 6
+        (link := folder.with_name("link")).symlink_to(moved)
+        assert len(open_study(link, link.name, Objective("val/pearson", "max")).get_trials()) == 6
+        results = load_results(moved)
+        assert len(results.rows) == 6
+        assert results.handle == str(moved)
+
     def test_rows_are_sorted(self, folder: Path) -> None:
         results = load_results(folder)
         assert [(r.trial_id, r.value, r.status) for r in results.rows] == [
@@ -127,6 +140,10 @@ class TestResults:
             ConfigError, match=r"no results called 'stud' in .* \(it has: study\)\. Did you mean 'study'\?$"
         ):
             find_results("stud", root)
+        monkeypatch.chdir(folder)
+        assert find_results(".", root) == find_results(".", str(folder)) == folder
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert find_results("~/results/study", "nowhere") == folder
         assert [numbered_folder(root, "new").name for _ in range(3)] == ["new", "new-2", "new-3"]
         (tmp_path / "file").write_text("")
         with pytest.raises(ConfigError, match=r"^results.dir: cannot write to .*/file/x: Not a directory\.$"):
@@ -140,6 +157,20 @@ def rows_of(values: list[tuple[dict[str, Any], float | None, str]]) -> SweepResu
         TrialRow(i, value, status, 1, 1.0, params) for i, (params, value, status) in enumerate(values)
     )
     return SweepResults("s", Path("s"), "val/pearson", "max", rows)
+
+
+class TestBestSoFar:
+    def test_a_resumed_sweep_begins_with_the_best_that_was_reached(self, folder: Path) -> None:
+        study = open_study(folder, "study", Objective("val/pearson", "max"))
+        # t0005 runs: it counts. t0003 failed, and its 0.4 does not.
+        ended = [trial for trial in study.get_trials() if "duplicate_of" not in trial.user_attrs]
+        best = best_so_far(ended, Objective("val/pearson", "max"))
+        assert best is not None
+        assert best[1] == 5
+        view = ProgressView(Console(file=io.StringIO(), width=200), Objective("val/pearson", "max"), 6, 4)
+        view.best = best
+        assert f"best val/pearson {best[0]:.4f} (t0005)" in view.line()
+        assert best_so_far([], Objective("val/pearson", "max")) is None
 
 
 class TestEffects:
@@ -286,11 +317,8 @@ class TestPresentation:
 
     def test_how_to_resume(self) -> None:
         results = rows_of([])
-        assert (
-            resume_hint(results, "results")
-            == "Interrupted; continue with: python -m gisearch.sweep --resume s"
-        )
-        assert resume_hint(results, "/x").endswith("--resume s results.dir=/x")
+        assert resume_hint(results) == "Interrupted; continue with: python -m gisearch.sweep --resume s"
+        assert resume_hint(replace(results, folder=Path("/x y/s"))).endswith("--resume '/x y/s'")
 
 
 class TestRunsOfMLflow:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
+from gisearch.search import session
 from gisearch.search.cluster import WorkerNeeds
 from gisearch.search.plan import plan_sweep
 from gisearch.search.session import imports_ahead
@@ -35,7 +35,7 @@ space:
 def test_it_pays_where_most_of_them_train(
     cores: int, overrides: list[str], pays: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(session, "allowed_processors", lambda: cores)
     (tmp_path / "space.yaml").write_text(SPACE)
     plan = plan_sweep(tmp_path / "space.yaml", overrides)
     needs = WorkerNeeds.of(plan.config.search, plan.config.trainer.workers)

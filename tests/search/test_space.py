@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
+import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from gisearch.errors import ConfigError
 from gisearch.search.compilation import Branches, compile_space
 from gisearch.search.covering import covering_assignments
 from gisearch.search.domains import Choice, Range, parse_domain, same
+from gisearch.search.sampling import suggest_with
 from gisearch.search.space import SearchSpace, canonical
 
 
@@ -48,6 +50,22 @@ class TestDomains:
         assert 0.30000000000000004 in Range(0.1, 0.5, integer=False, step=0.1)
         assert 1 not in Choice((True,))
         assert 1.0 in Choice((1,))
+
+    def test_every_step_has_one_value(self) -> None:
+        grid = Range(0.1, 0.5, integer=False, step=0.1)
+        assert grid.all_values == (0.1, 0.2, 0.3, 0.4, 0.5)
+        assert [grid.exact(0.1 + i * 0.1) for i in range(5)] == [0.1, 0.2, 0.3, 0.4, 0.5]
+        assert Range(1e-4, 1e-3, integer=False, step=3e-4).all_values == (0.0001, 0.0004, 0.0007, 0.001)
+        assert Range(0, 1, integer=False, step=0.3).representatives[-1] == 0.9
+        assert Range(0, 100, integer=True, step=3).representatives == (0, 99)
+        assert Choice((1, "x")).exact(1.0) == 1
+
+    @given(st.integers(-50, 50), st.integers(1, 9), st.integers(1, 30), st.sampled_from([1, 10, 1000]))
+    def test_steps_are_those_that_are_written(self, low: int, step: int, count: int, scale: int) -> None:
+        grid = Range(low / scale, (low + count * step) / scale, integer=False, step=step / scale)
+        written = tuple((low + i * step) / scale for i in range(count + 1))
+        assert grid.all_values == written
+        assert tuple(grid.exact(grid.low + i * step / scale) for i in range(count + 1)) == written
 
     def test_texts(self) -> None:
         assert str(Range(1, 4, integer=True, step=1)) == "whole numbers 1 to 4"
@@ -393,3 +411,38 @@ def test_same() -> None:
     assert same(1, 1.0)
     assert not same(1, True)
     assert not same(None, 0)
+
+
+class TestSteppedConditions:
+    SPEC: dict[str, Any] = {  # noqa: RUF012
+        "a": {"float": [0.1, 0.5], "step": 0.1},
+        "b": {"choice": [1, 2], "when": {"a": 0.3}},
+    }
+
+    def test_a_condition_on_a_step_holds_there(self) -> None:
+        space = compiled(self.SPEC)
+        assert space.size() == 6
+        found = [assignment for assignment in space.enumerate() if "b" in assignment]
+        assert found == [{"a": 0.3, "b": 1}, {"a": 0.3, "b": 2}]
+        assert space.check_assignment({"a": 0.1 + 2 * 0.1, "b": 1}) is None
+        assert space.check_assignment({"a": 0.2, "b": 1}) == "b does not exist where a is 0.2"
+
+    def test_a_condition_is_written_as_the_range_takes_it(self) -> None:
+        spec = {**self.SPEC, "b": {"choice": [1, 2], "when": {"a": [0.30000000000000004]}}}
+        assert compiled(spec)["b"].when == {"a": (0.3,)}
+
+    def test_a_trial_suggests_what_is_listed(self) -> None:
+        space = compiled(self.SPEC)
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        drawn = [space.sample(suggest_with(study.ask())) for _ in range(40)]
+        assert {canonical(values) for values in drawn} == {canonical(v) for v in space.enumerate()}
+        study.enqueue_trial({"a": 0.1 + 2 * 0.1, "b": 1})
+        assert space.sample(suggest_with(study.ask())) == {"a": 0.3, "b": 1}
+
+    def test_a_condition_on_a_continuous_range_is_refused(self) -> None:
+        with pytest.raises(ConfigError) as error:
+            compiled({"a": {"float": [0, 1]}, "b": {"choice": [1, 2], "when": {"a": 0.5}}})
+        assert str(error.value) == (
+            "b: a condition on a would hold for single values of a continuous range (numbers 0 to 1); "
+            "expected a key with listed values, or a range with a step"
+        )

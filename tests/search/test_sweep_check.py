@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from gisearch.data.dataset import Dataset
-from gisearch.errors import DataError, TrackingError
+from gisearch.errors import ConfigError, DataError, TrackingError
 from gisearch.search import disk, session, sweep
 from gisearch.search.plan import SweepPlan
 
@@ -152,6 +152,25 @@ class TestStore:
         assert str(error.value).startswith(start)
         assert started == []
         assert sorted(path.name for path in Path().iterdir()) == sorted([*before, "space.yaml"])
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("RAY_ADDRESS", "http://127.0.0.1:8265"), ("RAY_TMPDIR", "/proc/nowhere/x" * 9)]
+    )
+    def test_a_ray_that_cannot_start(
+        self,
+        name: str,
+        value: str,
+        plan: Callable[..., SweepPlan],
+        started: list[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
+        monkeypatch.setenv(name, value)
+        made = plan("base: [data=demo_tiny]\nspace: {model.hidden_dim: [8, 16]}")
+        with pytest.raises(ConfigError, match=r"^(Ray cannot start|RAY_ADDRESS=)"):
+            sweep.run_sweep(made, console=Console(quiet=True))
+        assert started == []
+        assert [path.name for path in Path().iterdir()] == ["space.yaml"]
 
     @pytest.mark.parametrize("exists", [True, False])
     def test_one_that_fails_when_it_is_opened(

@@ -158,3 +158,19 @@ def test_opening_a_new_store_is_quiet_and_leaves_artifacts_beside_it(tmp_path: P
     assert (folder / "mlflow.db").is_file()
     found = list((folder / "mlartifacts" / "gisearch").rglob("hello.txt"))
     assert [path.read_text() for path in found] == ["hello"]
+
+
+def test_a_folder_whose_name_is_encoded_in_the_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = tmp_path / "who? 50%20"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    store = open_store(TrackingConfig())
+    assert store is not None
+    run = store.client.create_run(store.experiment_id)
+    Path("f.txt").write_text("here")
+    store.client.log_artifact(run.info.run_id, "f.txt")
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert {path.name for path in folder.iterdir()} == {"f.txt", "mlartifacts", "mlflow.db"}

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gisearch.answers.ensemble.findings import EnsembleFindings
+from gisearch.command_line import pasteable
 from gisearch.search.folders import ENSEMBLE_FOLDER
 from gisearch.search.results import SweepResults
 
@@ -37,9 +38,10 @@ def print_ensemble(found: EnsembleFindings, results: SweepResults, console: Cons
 
 def print_next(found: EnsembleFindings, results: SweepResults, console: Console) -> None:
     """Say where the ensemble is, and how to use it."""
+    predict = pasteable("predict", f"{results.handle}@ensemble", "genotypes.csv", "-o", "scores.csv")
     lines = [
         f"Saved: {results.folder / ENSEMBLE_FOLDER}",
-        f"Predict: python -m gisearch.predict {results.handle}@ensemble genotypes.csv -o scores.csv",
+        f"Predict: {predict}",
     ]
     if found.registered is not None:
         lines.append(f'Load it in Python: mlflow.pyfunc.load_model("{found.registered}")')

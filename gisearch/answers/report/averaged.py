@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-
 from gisearch.answers.ensemble.findings import EnsembleFindings
 from gisearch.answers.ensemble.words import label
 from gisearch.answers.report.blocks import Block, Code, Picture, Section, Span, Spans, Table, Text
 from gisearch.answers.report.material import Material
 from gisearch.answers.report.numbers import score, signed
+from gisearch.command_line import pasteable
 from gisearch.tracking.plots import selection_paths, svg, take_words
 
 _TITLE = "Ensemble"
@@ -17,22 +16,20 @@ _TITLE = "Ensemble"
 def ensemble_section(material: Material) -> Section:
     """Return the ensemble's members, weights and scores."""
     found = material.ensemble
-    name = shlex.quote(material.results.handle)
+    name = material.results.handle
     if found is None:
         if material.ensemble_problem:
             said = f"The ensemble cannot be read: {material.ensemble_problem}"
             return Section("ensemble", _TITLE, [Text(said, "missing")])
         said = "No ensemble has been made yet. This averages the sweep's trained models where that helps:"
-        return Section(
-            "ensemble", _TITLE, [Text(said, "missing"), Code(f"python -m gisearch.ensemble {name}")]
-        )
+        return Section("ensemble", _TITLE, [Text(said, "missing"), Code(pasteable("ensemble", name))])
     blocks: list[Block] = [Text(sentence, "answer") for sentence in found.sentences]
     best = label(found, found.best.trial, found.best.sweep)
     blocks += [_scores(found, best), _difference(found, best), _members(found), _picture(found, best)]
     blocks += [Text(f"Left out: {reason}", "note") for reason in found.left_out]
     address = f"; in MLflow it is {found.registered}" if found.registered else "; it is not in MLflow"
     blocks.append(Text(f"Made {found.made}{address}. Score genotypes with it:"))
-    blocks.append(Code(f"python -m gisearch.predict {name}@ensemble genotypes.csv -o scores.csv"))
+    blocks.append(Code(pasteable("predict", f"{name}@ensemble", "genotypes.csv", "-o", "scores.csv")))
     return Section("ensemble", _TITLE, blocks)
 
 

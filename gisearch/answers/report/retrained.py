@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 
 from gisearch.answers.findings import Difference, Findings, Interval
 from gisearch.answers.report.blocks import Block, Code, Section, Span, Spans, Table, Text
 from gisearch.answers.report.material import Material
 from gisearch.answers.report.numbers import counted, plain, score, signed
+from gisearch.command_line import pasteable
 
 
 def confirmed_section(material: Material) -> Section:
@@ -145,16 +145,16 @@ def _borrowed(borrowed: object) -> str:
 def _missing(material: Material, done: str, command: str) -> list[Block]:
     if material.findings_problem:
         return [Text(f"What was {done} cannot be read: {material.findings_problem}", "missing")]
-    name = shlex.quote(material.results.handle)
+    name = material.results.handle
     if command == "confirm":
         said = "Nothing has been confirmed yet. This retrains the best and the baselines with several seeds:"
-        return [Text(said, "missing"), Code(f"python -m gisearch.confirm {name}")]
+        return [Text(said, "missing"), Code(pasteable("confirm", name))]
     said = (
         "No choice has been ablated yet. This retrains the best configuration with each value of one choice:"
     )
     return [
         Text(said, "missing"),
-        Code(f"python -m gisearch.ablate {name} --choice {_worth_asking(material)}"),
+        Code(pasteable("ablate", name, "--choice", _worth_asking(material))),
     ]
 
 

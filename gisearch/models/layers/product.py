@@ -52,7 +52,7 @@ def onednn_is_faster() -> bool:
 def processor_maker(source: Path = Path("/proc/cpuinfo")) -> str | None:
     """Return who made this machine's processor, as it says itself; None where the system does not tell."""
     try:
-        lines = source.read_text().splitlines()
+        lines = source.read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     return next((line.split(":")[1].strip() for line in lines if line.startswith("vendor_id")), None)
