@@ -172,7 +172,11 @@ class EvidencePredictorConfig:
                 "model.evidence_predictor.enabled: the data has no signed network of training labels; "
                 f"expected {' and '.join(SWITCHES[name] for name in signed)}."
             )
-        return tuple(network for network in cell.select(self.networks) if network.name not in signed)
+        try:
+            chosen = cell.select(self.networks)
+        except DataError as error:
+            raise DataError(f"model.evidence_predictor.networks: {error}") from None
+        return tuple(network for network in chosen if network.name not in signed)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

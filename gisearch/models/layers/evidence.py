@@ -27,6 +27,8 @@ _PRIOR_PAIRS, _PRIOR_VOTE = 3.0, 0.02
 _RARITY = 0.25
 # Standard deviations beyond which a number counts no more.
 _LIMIT = 5.0
+# Sums come in no fixed order, and equal numbers must be equal.
+_DECIMALS = 6
 
 
 class PairEvidence(nn.Module):
@@ -83,10 +85,10 @@ class PairEvidence(nn.Module):
         a, b = known.nonzero().T
         rows = torch.cat([self.of_genes[:, a], self._of_pairs(a, b)]).double()
         rows = rows if rows.shape[1] else rows.new_zeros(len(rows), 1)
-        std = rows.std(1, correction=0)
+        std = rows.std(1, correction=0).round(decimals=_DECIMALS)
         # What is the same for all pairs tells nothing.
-        scale = torch.where(std > 1e-6, std, torch.inf)
-        self.register_buffer("mean", rows.mean(1).float(), persistent=False)
+        scale = torch.where(std > 1e-5, std, torch.inf)
+        self.register_buffer("mean", rows.mean(1).round(decimals=_DECIMALS).float(), persistent=False)
         self.register_buffer("std", scale.float(), persistent=False)
 
     def forward(self, batch: GenotypeBatch) -> Tensor:
@@ -117,9 +119,10 @@ class PairEvidence(nn.Module):
     def _of_pairs(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the numbers of pairs of places, [f, ...]."""
         ahead = torch.sign(self.of_genes[1, a] - self.of_genes[1, b])
-        by_a, by_b = self.directed[:, a, b], self.directed[:, b, a]
+        exact = self.of_genes.dtype
+        by_a, by_b = self.directed[:, a, b].to(exact), self.directed[:, b, a].to(exact)
         between = (self.of_genes[:, a] - self.of_genes[:, b]) * ahead
-        return torch.cat([between, (by_a + by_b) / 2, (by_a - by_b) * ahead, self.mutual[:, a, b]])
+        return torch.cat([between, (by_a + by_b) / 2, (by_a - by_b) * ahead, self.mutual[:, a, b].to(exact)])
 
 
 def _average(values: Tensor, exists: Tensor) -> Tensor:
@@ -129,8 +132,8 @@ def _average(values: Tensor, exists: Tensor) -> Tensor:
 
 
 def _labels(signed: Sequence[Network], place: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Return the pairs' labels, 1 or -1 or less of a measured one, and which there are, float32 [m, m]."""
-    labels, known = torch.zeros(size, size), torch.zeros(size, size)
+    """Return the pairs' labels, 1 or -1 or less of a measured one, and which there are, float64 [m, m]."""
+    labels, known = torch.zeros(2, size, size, dtype=torch.float64)
     for network in signed:
         sign = 1.0 if network.name == POSITIVE else -1.0
         labels += sign * _adjacency(network, place, size)
@@ -146,7 +149,7 @@ def _tables(labels: Tensor, known: Tensor, links: Sequence[Tensor]) -> tuple[Ten
     of_genes = torch.stack([centred.sum(1) / (pairs + _PRIOR_PAIRS), torch.log1p(pairs)])
     weighted = labels * pairs.clamp_min(1).pow(-_RARITY)
     profile = _unit(weighted @ weighted.T)
-    spread = torch.eye(len(labels)) + sum(links, torch.zeros_like(labels))
+    spread = torch.eye(len(labels)).double() + sum(links, torch.zeros_like(labels))
     alike = [profile, _unit(spread @ profile @ spread.T)]
     directed = list[Tensor]()
     for similarity in alike:
@@ -155,7 +158,9 @@ def _tables(labels: Tensor, known: Tensor, links: Sequence[Tensor]) -> tuple[Ten
         behind = weight @ known
         directed += [(weight @ centred) / (behind + _PRIOR_VOTE), torch.log1p(behind)]
     agreement = (labels @ labels) / (known @ known + _PRIOR_PAIRS)
-    return of_genes, torch.stack(directed), torch.stack([*alike, agreement])
+    # Every fold holds its own: three digits do, in half the memory.
+    by_pair = torch.stack(directed).half(), torch.stack([*alike, agreement]).half()
+    return of_genes.round(decimals=_DECIMALS).float(), *by_pair
 
 
 def _unit(kernel: Tensor) -> Tensor:
@@ -166,17 +171,17 @@ def _unit(kernel: Tensor) -> Tensor:
 
 
 def _adjacency(network: Network, place: Tensor, size: int) -> Tensor:
-    """Return a network among m genes, its scores where it has any, symmetric float32 [m, m]."""
+    """Return a network among m genes, its scores where it has any, symmetric float64 [m, m]."""
     source, target = place[torch.from_numpy(network.edges)]
     inside = (source >= 0) & (target >= 0)
-    scores = torch.ones(len(inside)) if network.scores is None else torch.from_numpy(network.scores)
-    matrix = torch.zeros(size, size)
-    matrix[source[inside], target[inside]] = scores[inside]
+    scores = np.ones(len(inside)) if network.scores is None else network.scores
+    matrix = torch.zeros(size, size, dtype=torch.float64)
+    matrix[source[inside], target[inside]] = torch.from_numpy(scores).double()[inside]
     return torch.maximum(matrix, matrix.T)
 
 
 def _normalised(network: Network, place: Tensor, size: int) -> Tensor:
-    """Return D^-1/2 A D^-1/2 of a network among m genes, float32 [m, m]."""
+    """Return D^-1/2 A D^-1/2 of a network among m genes, float64 [m, m]."""
     matrix = _adjacency(network, place, size)
     scale = matrix.sum(1).clamp_min(torch.finfo(matrix.dtype).tiny).rsqrt()
     scale = torch.where(matrix.any(1), scale, 0.0)
