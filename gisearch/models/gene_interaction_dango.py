@@ -121,7 +121,7 @@ class GeneInteractionDango(Model):
         return Scorer(score)
 
     def _combine(self, scores: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return the weighted sum of the pathways' scores, [B], and their weights, [B, number of pathways]."""
+        """Return the weighted sum of the pathways' scores, [B], and their weights, one column each."""
         stacked = torch.stack(list(scores), dim=-1)
         weights = torch.full_like(stacked, 1 / len(scores))
         if self.gate is not None:

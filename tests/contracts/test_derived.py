@@ -69,9 +69,7 @@ def training_outputs(config: ExperimentConfig, dataset: Dataset) -> tuple[Tensor
     return scores, fold
 
 
-def outputs_with_another_label(
-    config: ExperimentConfig, dataset: Dataset
-) -> tuple[Tensor, Tensor, Tensor]:
+def outputs_with_another_label(config: ExperimentConfig, dataset: Dataset) -> tuple[Tensor, Tensor, Tensor]:
     """Return what training sees before and after one label changes, and who is in that genotype's fold."""
     before, fold = training_outputs(config, dataset)
     pairs = np.flatnonzero(dataset.genotypes.order[dataset.split.train] == 2)

@@ -1,9 +1,9 @@
 """What the training labels tell of gene pairs by similar genes, looked up in tables: no learning needed.
 
 Guilt by association (Oliver 2000, Nature 403: 601) with the interactions themselves as what is associated:
-genes with interaction profiles like a's (Costanzo et al. 2010, Science 327: 425) vote on a pair {a, b} by what
-they have with b, and those like b by what they have with a. The labels come from the cell graph's derived
-networks alone, so that a genotype's own is among them only where those know it.
+genes with interaction profiles like a's (Costanzo et al. 2010, Science 327: 425) vote on a pair {a, b} by
+what they have with b, and those like b by what they have with a. The labels come from the cell graph's
+derived networks alone, so that a genotype's own is among them only where those know it.
 
 Shapes: N genes, m of them in the signed networks, B genotypes, K deletions each at most, P = K(K-1)/2 pairs.
 """

@@ -43,9 +43,10 @@ CASE = Case(
         "local_predictor.num_heads": _HYPERSAGNN,
         "local_predictor.num_attention_layers": _HYPERSAGNN,
         "combination": {"local_predictor.enabled": True},
-        **{
-            f"evidence_predictor.{key}": _EVIDENCE for key in ("networks", "hidden_dim", "num_layers", "dropout")
-        },
+        "evidence_predictor.networks": _EVIDENCE,
+        "evidence_predictor.hidden_dim": _EVIDENCE,
+        "evidence_predictor.num_layers": _EVIDENCE,
+        "evidence_predictor.dropout": _EVIDENCE,
     },
     alternatives={**ENCODER_ALTERNATIVES, "evidence_predictor.networks": [["physical"]]},
     gradientless=ENCODER_SHIFTS,
