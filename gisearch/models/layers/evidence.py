@@ -11,7 +11,6 @@ Shapes: N genes, m of them in the signed networks, B genotypes, K deletions each
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 
 import numpy as np
 import torch
@@ -96,19 +95,14 @@ class PairEvidence(nn.Module):
         place = self.place[batch.deleted]
         known = batch.present & (place >= 0)
         place = place.clamp_min(0)
-        count = len(self.of_genes)
-        of_genes = self._scaled(self.of_genes[:, place], slice(0, count))
-        columns = [_average(of_genes, known)]
-        pairs = list(combinations(range(place.shape[1]), 2))
-        if pairs:
-            first, second = [i for i, _ in pairs], [j for _, j in pairs]
-            of_pairs = self._of_pairs(place[:, first], place[:, second])
-            columns.append(
-                _average(self._scaled(of_pairs, slice(count, None)), known[:, first] & known[:, second])
-            )
-        else:
-            columns.append(self.mean.new_zeros(len(batch), self.width - count))
-        return torch.cat(columns, dim=1)
+        of_genes = self._scaled(self.of_genes[:, place], slice(0, len(self.of_genes)))
+        width = place.shape[1]
+        first, second = torch.triu_indices(width, width, 1, device=place.device)
+        of_pairs = self._scaled(
+            self._of_pairs(place[:, first], place[:, second]), slice(len(self.of_genes), None)
+        )
+        of_pairs = _average(of_pairs, known[:, first] & known[:, second])
+        return torch.cat([_average(of_genes, known), of_pairs], dim=1)
 
     def _scaled(self, values: Tensor, rows: slice) -> Tensor:
         """Return numbers [f, B, ...] in standard deviations from the mean."""
