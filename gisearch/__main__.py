@@ -20,6 +20,7 @@ VERBS = {
     "ensemble": "average the trained models of a sweep, where that predicts better",
     "predict": "score genotypes, or screen all pairs or triples, with a trained model",
     "launch": "run a sweep on a cluster: SLURM, a cloud, machines over SSH",
+    "doctor": "can this machine run a sweep? what to do where it cannot",
     "data": "fetch, build and inspect data",
 }
 # Verbs whose code is a package of its own.

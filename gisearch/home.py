@@ -30,6 +30,27 @@ def do_without_home() -> None:
             os.environ["USER"] = f"user{os.getuid()}"
 
 
+def home_trouble() -> str | None:
+    """Return what is wrong with the home folder and what helps, in a sentence; None where nothing is.
+
+    It is asked after :func:`do_without_home`, which every command begins with.
+    """
+    home = Path(os.environ.get("HOME") or Path.home())
+    if home.parent == Path(tempfile.gettempdir()) and home.name.startswith("gisearch-"):
+        return (
+            f"this user has none; {home} stands in for it, and caches there are lost with it: "
+            "set HOME to a folder of your own."
+        )
+    if not home.is_dir():
+        return f"HOME={home} is no folder; set HOME to one of your own."
+    if not os.access(home, os.W_OK | os.X_OK):
+        return (
+            f"{home} cannot be written, so nothing is cached there; set HOME, or GISEARCH_CACHE and "
+            "MPLCONFIGDIR, to folders of your own."
+        )
+    return None
+
+
 def _own_temporary() -> Path:
     """Return a folder of this user alone; one that another has made is none."""
     folder = Path(tempfile.gettempdir()) / f"gisearch-{os.getuid()}"

@@ -8,13 +8,19 @@ import socket
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")
 
 
+def given_proxies() -> dict[str, str]:
+    """Return the proxies that the environment names, by variable; they may hold credentials."""
+    names = [spelling for name in _PROXIES for spelling in (name, name.upper())]
+    return {name: value for name in names if (value := os.environ.get(name))}
+
+
 def speak_directly_here() -> None:
     """Except this machine from the proxies of this process and those that it starts.
 
     Without that, where ``http_proxy`` is set and ``no_proxy`` is not, Ray's own state and a tracking server
     beside the sweep would be asked for through the proxy, which knows neither.
     """
-    if not any(os.environ.get(name) or os.environ.get(name.upper()) for name in _PROXIES):
+    if not given_proxies():
         return
     import psutil
 

@@ -29,7 +29,7 @@ def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_an_unknown_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(dispatch, ["swep"]) == 2
-    verbs = "sweep, train, report, ui, confirm, ablate, ensemble, predict, launch, data"
+    verbs = "sweep, train, report, ui, confirm, ablate, ensemble, predict, launch, doctor, data"
     expected = f"error: unknown verb 'swep'; expected one of {verbs}. Did you mean 'sweep'?\n"
     assert capsys.readouterr().err == expected
 

@@ -11,12 +11,13 @@ from gisearch.data.dataset import Dataset
 from gisearch.errors import ConfigError, GisearchError
 from gisearch.processors import allowed_processors
 from gisearch.search.cluster import WorkerNeeds
+from gisearch.search.config import SearchConfig
 from gisearch.search.folders import TRIALS_FOLDER
 from gisearch.search.plan import SweepPlan
 from gisearch.search.space import canonical
 
 # Study, leaderboard, plots, configurations, and an SQLite store beside them.
-_OTHER_BYTES = 10_000_000
+OTHER_BYTES = 10_000_000
 # Far beyond any model of this package on a real cell: where that fits, models need not be built to be sized.
 _LARGE_MODEL = 100_000_000
 
@@ -46,7 +47,7 @@ class SpaceNeeded:
         """
         state = self.weights + self.moments
         kept = self.weights + 2 * state
-        return self.running * (kept + state) + self.kept * kept + _OTHER_BYTES
+        return self.running * (kept + state) + self.kept * kept + OTHER_BYTES
 
 
 def estimate(plan: SweepPlan, dataset: Dataset) -> SpaceNeeded:
@@ -76,13 +77,22 @@ def estimate(plan: SweepPlan, dataset: Dataset) -> SpaceNeeded:
         if size >= weights:
             weights = size
             moments = 2 * sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
-    return SpaceNeeded(weights, moments, *_trials(plan))
+    return SpaceNeeded(weights, moments, *_trials(plan.config.search, plan.config.trainer.workers))
 
 
-def _trials(plan: SweepPlan) -> tuple[int, int]:
+def room_for_large_models(search: SearchConfig, workers: int = 1) -> SpaceNeeded:
+    """Return what a sweep of models of 100 million parameters writes at most.
+
+    Args:
+        search: how it runs.
+        workers: the processes of a trial.
+    """
+    return SpaceNeeded(4 * _LARGE_MODEL, 8 * _LARGE_MODEL, *_trials(search, workers))
+
+
+def _trials(search: SearchConfig, workers: int) -> tuple[int, int]:
     """Return how many trials write checkpoints at a time, and of how many they are kept."""
-    search = plan.config.search
-    needs = WorkerNeeds.of(search, plan.config.trainer.workers)
+    needs = WorkerNeeds.of(search, workers)
     here = int(allowed_processors() / (needs.workers * needs.cpus))
     # Every member of a population has checkpoints, whether it trains or waits.
     waiting = search.scheduler == "pbt"
@@ -106,7 +116,7 @@ def check_space(plan: SweepPlan, dataset: Dataset, folder: Path | None = None) -
         else sum(path.stat().st_size for path in (folder / TRIALS_FOLDER).glob("*/*.pt*") if path.is_file())
     )
     free = shutil.disk_usage(existing).free
-    if SpaceNeeded(4 * _LARGE_MODEL, 8 * _LARGE_MODEL, *_trials(plan)).total <= free:
+    if room_for_large_models(plan.config.search, plan.config.trainer.workers).total <= free:
         return
     needed = estimate(plan, dataset)
     if needed.total - own > free:

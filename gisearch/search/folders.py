@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,22 @@ def write_runs(
     """Write which MLflow run belongs to which trial, and the address of the registered model."""
     runs = {"parent": parent, "model": model, "children": children}
     write_whole(folder / RUNS_FILE, json.dumps(runs, indent=1))
+
+
+def check_results_dir(results_dir: str) -> Path:
+    """Check that folders can be made in the results folder; returns what of its path is there already.
+
+    Raises:
+        ConfigError: the results folder cannot be written.
+    """
+    root = Path(results_dir).absolute()
+    try:
+        existing = next(path for path in (root, *root.parents) if path.exists())
+        # What permissions say does not hold for everybody and everywhere, as of read-only file systems.
+        with tempfile.TemporaryDirectory(dir=existing, prefix=".gisearch-"):
+            return existing
+    except OSError as error:
+        raise ConfigError(f"results.dir: cannot write to {results_dir}: {error.strerror}.") from None
 
 
 def numbered_folder(results_dir: str, name: str) -> Path:

@@ -35,6 +35,15 @@ def check_ray() -> None:
         if address not in ("auto", "local"):
             _check_head(address)
         return
+    check_temporary_folder()
+
+
+def check_temporary_folder() -> Path:
+    """Check the folder that a Ray started here keeps its sockets and logs in; returns its path.
+
+    Raises:
+        ConfigError: it cannot be written, or its path is too long for sockets.
+    """
     folder = _temporary_folder()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
@@ -47,6 +56,7 @@ def check_ray() -> None:
             f"Ray cannot start: the path of its temporary folder, {folder}, is longer than sockets may have; "
             f"set RAY_TMPDIR to a folder of at most {_LONGEST - _SOCKET - len('/ray')} bytes, such as /tmp."
         )
+    return folder
 
 
 def _check_head(address: str) -> None:

@@ -20,6 +20,7 @@ from gisearch.errors import DataError, DiskFullError
 from gisearch.search.budget import Budget
 from gisearch.search.conclusion import conclude
 from gisearch.search.disk import check_space
+from gisearch.search.folders import check_results_dir
 from gisearch.search.housekeeping import Housekeeper
 from gisearch.search.leaving import Leaving
 from gisearch.search.ledger import Ledger
@@ -76,6 +77,8 @@ def run_sweep(plan: SweepPlan, folder: Path | None = None, *, console: Console) 
         GisearchError: data, tracking store or resources do not fit the plan.
     """
     tracking = plan.config.tracking
+    if folder is None:
+        check_results_dir(plan.config.results.dir)
     dataset = load_dataset(plan.config.data)
     for line in dataset.report.warnings():
         console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from importlib import metadata
 from urllib.parse import urlsplit
 
+from gisearch.tracking.database_version import installed_versions
 from gisearch.tracking.redact import redact_text
 
 
@@ -86,7 +87,7 @@ def meaning_of(error: Exception, uri: str = "") -> Meaning:
         if sign in text:
             return Meaning(reason, help.format(**place))
     if found := _SCHEMA.search(text):
-        return _of_schema(found[1] or found[3], redact_text(uri))
+        return of_schema(found[1] or found[3], redact_text(uri))
     if found := _CODE.search(text):
         code = int(found[1] or found[2])
         said = _said(text)
@@ -108,17 +109,15 @@ def _said(text: str) -> str:
     return f": {words}" if words else ""
 
 
-def _of_schema(version: str, uri: str) -> Meaning:
+def of_schema(version: str, uri: str) -> Meaning:
     """Return what a database of another version means: of an older MLflow, or of a newer one."""
-    import mlflow
-
-    known = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
-    if any(known.glob(f"{version}*")):
+    installed = metadata.version("mlflow")
+    if version in installed_versions()[0]:
         return Meaning(
-            f"it was made by an older MLflow than {mlflow.__version__}",
+            f"it was made by an older MLflow than {installed}",
             f"make a copy of it, then upgrade it with `mlflow db upgrade {uri or 'URI'}`",
         )
     return Meaning(
-        f"it was made by a newer MLflow than {mlflow.__version__}, which is installed here",
+        f"it was made by a newer MLflow than {installed}, which is installed here",
         "upgrade MLflow here (pip install --upgrade mlflow), and leave the database as it is",
     )

@@ -11,9 +11,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-import psutil
-
 import gisearch
+from gisearch.memory import allowed_memory
 from gisearch.processors import allowed_processors
 from gisearch.tracking.redact import redact_command
 
@@ -110,7 +109,7 @@ def _machine() -> dict[str, str]:
     model = _cpu_model()
     if model:
         facts["machine.cpu"] = model
-    facts["machine.memory_gb"] = f"{psutil.virtual_memory().total / 2**30:.1f}"
+    facts["machine.memory_gb"] = f"{allowed_memory() / 2**30:.1f}"
     gpus = _gpus()
     if gpus:
         facts["machine.gpus"] = gpus
@@ -132,7 +131,7 @@ def _gpus() -> str:
     # Another thread may be importing it at this moment.
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "cuda"):
-        names = _driver_gpus()
+        names = driver_gpus()
     elif torch.cuda.is_available():
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     else:
@@ -140,7 +139,7 @@ def _gpus() -> str:
     return ", ".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names))
 
 
-def _driver_gpus() -> list[str]:
+def driver_gpus() -> list[str]:
     """Return the names of the machine's NVIDIA GPUs, as the driver's own tool tells them."""
     try:
         done = subprocess.run(

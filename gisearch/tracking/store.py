@@ -7,15 +7,23 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gisearch.errors import TrackingError
 from gisearch.tracking.config import TrackingConfig, for_mlflow, is_server, resolve_uri, sqlite_path
-from gisearch.tracking.new_database import alone_with, made_at_once
+from gisearch.tracking.new_database import alone_with, is_new, made_at_once
 from gisearch.tracking.redact import redact_text
-from gisearch.tracking.store_check import check_sqlite, explain, probe_network_database, within
+from gisearch.tracking.store_check import (
+    check_sqlite,
+    check_version,
+    explain,
+    probe_network_database,
+    within,
+)
+
+T = TypeVar("T")
 
 ARTIFACTS = "mlartifacts"
 PARENT_TAG = "mlflow.parentRunId"
@@ -96,6 +104,39 @@ def open_store(config: TrackingConfig) -> Store | None:
     check_address(config)
     uri = resolve_uri(config)
     database = sqlite_path(uri)
+    return _asked(config, uri, lambda: _connect(uri, config.experiment, database))
+
+
+def look_at_store(config: TrackingConfig) -> str:
+    """Check a store without writing to it; returns what it is, in words.
+
+    Of a network database only its port is tried: MLflow would make its tables.
+
+    Raises:
+        TrackingError: as :func:`open_store`.
+    """
+    if not config.enabled:
+        return "runs are not tracked (tracking.enabled=false)"
+    check_address(config)
+    uri = resolve_uri(config)
+    shown = redact_text(uri)
+    database = sqlite_path(uri)
+    if database is not None:
+        return f"{shown} will be made" if is_new(database) else f"{shown} can be written"
+    if not is_server(uri):
+        _asked(config, uri, lambda: None)
+        return f"{shown} answers" if "://" in uri else shown
+    found = _asked(config, uri, lambda: _experiment(uri, config.experiment))
+    has = "has" if found is not None else "will be given"
+    return f"the server at {shown} answers and {has} the experiment {config.experiment!r}"
+
+
+def _asked(config: TrackingConfig, uri: str, action: Callable[[], T]) -> T:
+    """Ask a store something, within the time that it has for an answer.
+
+    Raises:
+        TrackingError: that failed.
+    """
     with _short_requests(config.timeout):
         # Now: that takes seconds on a cold disk, which are not the store's.
         quiet_mlflow()
@@ -104,7 +145,7 @@ def open_store(config: TrackingConfig) -> Store | None:
         try:
             probe_network_database(uri, config.timeout)
             limit = 4 * config.timeout if is_server(uri) else _DATABASE_SECONDS
-            return within(limit, lambda: _connect(uri, config.experiment, database))
+            return within(limit, action)
         except TrackingError:
             raise
         except Exception as error:
@@ -115,7 +156,8 @@ def check_address(config: TrackingConfig) -> None:
     """Check what can be told of a store without opening it, and without MLflow.
 
     Raises:
-        TrackingError: the SQLite file cannot be written or is no database, or the URI is a folder.
+        TrackingError: the SQLite file cannot be written, is no database, or one of another version of
+            MLflow; or the URI is a folder.
     """
     if not config.enabled:
         return
@@ -123,6 +165,7 @@ def check_address(config: TrackingConfig) -> None:
     database = sqlite_path(uri)
     if database is not None:
         check_sqlite(database)
+        check_version(database)
     elif "://" not in uri and uri != "databricks":
         raise TrackingError(
             f"tracking.uri: {uri!r} is a folder, which MLflow no longer writes well; use an SQLite file "
@@ -167,12 +210,24 @@ def _connect(uri: str, experiment: str, database: Path | None) -> Store:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             found = client.get_experiment_by_name(experiment)
+    return Store(client, uri, experiment, _usable(found, uri, experiment).experiment_id)
+
+
+def _experiment(uri: str, name: str) -> Any:
+    """Return a server's experiment; None where it has none of that name."""
+    from mlflow import MlflowClient
+
+    found = MlflowClient(tracking_uri=uri).get_experiment_by_name(name)
+    return found if found is None else _usable(found, uri, name)
+
+
+def _usable(found: Any, uri: str, experiment: str) -> Any:
     if found is None or found.lifecycle_stage != "active":
         raise TrackingError(
             f"tracking.experiment: {experiment!r} was deleted in {redact_text(uri)}; restore it with "
             f"`mlflow experiments restore`, or set tracking.experiment to another name."
         )
-    return Store(client, uri, experiment, found.experiment_id)
+    return found
 
 
 @contextlib.contextmanager

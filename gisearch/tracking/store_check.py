@@ -11,8 +11,9 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from gisearch.errors import TrackingError
-from gisearch.tracking.config import TrackingConfig, is_server
-from gisearch.tracking.failed_requests import meaning_of
+from gisearch.tracking.config import TrackingConfig, is_server, sqlite_uri
+from gisearch.tracking.database_version import installed_versions, version_of
+from gisearch.tracking.failed_requests import meaning_of, of_schema
 from gisearch.tracking.redact import redact_text
 
 T = TypeVar("T")
@@ -51,6 +52,19 @@ def check_sqlite(path: Path) -> None:
         raise TrackingError(
             f"{shown} cannot be written ({error.strerror}); change its permissions, or {_ADVICE}."
         ) from None
+
+
+def check_version(path: Path) -> None:
+    """Raise TrackingError where an SQLite file's tables are those of an older or newer MLflow."""
+    version = version_of(path)
+    newest = None if version is None else installed_versions()[1]
+    if version is None or newest is None or version == newest:
+        return
+    meaning = of_schema(version, sqlite_uri(path))
+    raise TrackingError(
+        f"tracking.uri: the MLflow store {sqlite_uri(path)} cannot be opened ({meaning.reason}); "
+        f"{meaning.help}, {_ADVICE}."
+    )
 
 
 def probe_network_database(uri: str, timeout: float) -> None:
