@@ -46,7 +46,7 @@ def test_another_version_than_the_tested_one(tmp_path: Path) -> None:
 
 def test_a_package_that_is_missing() -> None:
     # Without the folders of the environment there is none of them.
-    code = f"""
+    code = """
 import sys
 import packaging.requirements, packaging.specifiers
 sys.path[:] = [p for p in sys.path if "site-packages" not in p]
