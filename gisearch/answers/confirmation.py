@@ -26,6 +26,7 @@ from gisearch.answers.wording import (
     spread_words,
     with_interval,
 )
+from gisearch.errors import ConfigError
 from gisearch.search.space import canonical
 from gisearch.seeding import child_seed
 
@@ -38,9 +39,14 @@ def propose_confirmation(source: Source, asked: Mapping[str, int]) -> Record:
         asked: ``top``, ``seeds`` and ``splits``.
 
     Raises:
-        ConfigError: no trial has been trained.
+        ConfigError: no trial has been trained, or fresh splits are asked for where a file holds the split.
     """
     plan, notes = source.plan, list[str]()
+    if asked["splits"] and plan.config.data.split.strategy == "file":
+        raise ConfigError(
+            f"--splits: the sweep's split is that of {plan.config.data.split.path}, which no seed changes; "
+            "expected --seeds alone."
+        )
     trained = source.trained()
     chosen = {
         canonical(params): Candidate(row.trial_id, False, params, row.value, 0, None, None, ())

@@ -1,9 +1,11 @@
-"""``python -m gisearch.data fetch|build|inspect``: get, prepare and look at data."""
+"""``python -m gisearch.data fetch|build|inspect|split``: get, prepare, look at and divide data."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -21,14 +23,14 @@ _OVERRIDES = "the data, such as data=yeast data.root=PATH data.split.strategy=un
 def main(argv: Sequence[str]) -> int:
     """Run one of the data commands; return the exit code."""
     arguments = _parser().parse_args(argv)
-    command = {"fetch": _fetch, "build": _build, "inspect": _inspect}[arguments.command]
+    command = {"fetch": _fetch, "build": _build, "inspect": _inspect, "split": _split}[arguments.command]
     command(arguments)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gisearch data", description="Get, prepare and look at data.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="fetch|build|inspect")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="fetch|build|inspect|split")
 
     fetch = commands.add_parser("fetch", help="download upstream releases into the cache")
     fetch.add_argument("names", nargs="*", metavar="NAME", help="releases to fetch; all by default")
@@ -47,6 +49,12 @@ def _parser() -> argparse.ArgumentParser:
         help=f"{_OVERRIDES}; and what its training part tells, such as derived.positive=true",
     )
     inspect.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+
+    split = commands.add_parser("split", help="write which genotypes train, validate and test to a file")
+    split.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=_OVERRIDES)
+    split.add_argument(
+        "-o", "--output", metavar="FILE", required=True, help="a table, .csv or .tsv, perhaps followed by .gz"
+    )
     return parser
 
 
@@ -113,6 +121,24 @@ def _inspect(arguments: argparse.Namespace) -> None:
         print(json.dumps(summary, indent=2))
     else:
         show(summary)
+
+
+def _split(arguments: argparse.Namespace) -> None:
+    from gisearch.composition import quoted_value
+    from gisearch.data.load import load_dataset
+    from gisearch.data.split_file import write_split
+    from gisearch.data.splits import PARTS
+    from gisearch.files import output_path
+
+    output = output_path(arguments.output, "--output")
+    dataset = load_dataset(_config(arguments.overrides))
+    write_split(output, dataset.cell.names, dataset.genotypes, dataset.split)
+    for part in PARTS:
+        print(f"{part}: {len(dataset.split.part(part)):,} genotypes")
+    print(f"written to {output}; the split {dataset.split.digest()} is read back with")
+    plain = re.fullmatch(r"[\w./-]+", str(output))
+    value = str(output) if plain else quoted_value(str(output))
+    print(shlex.join(["data.split.strategy=file", f"data.split.path={value}"]))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from gisearch.composition import compose, defaults_of, text_kept
 from gisearch.config import STRICT, build
 from gisearch.data.builtin_features import BuiltinFeature
 from gisearch.data.derived.config import DerivedConfig
+from gisearch.data.labels import LabelRules
 from gisearch.data.splits import SplitConfig
 from gisearch.data.synthetic import DemoCellConfig
 from gisearch.files import LocalPath
@@ -150,6 +151,8 @@ class CommonData:
 
     Attributes:
         target: the label to learn; binary where its values are 0 or 1.
+        labels: binary labels to make from measured ones, by name; each can be the target.
+        max_p: genotypes of which the target's P is above this are left out; None for no limit.
         orders: numbers of deleted genes to learn from; by default every order that measures the target, and
             for a binary target every order that holds both classes.
         split: how genotypes are divided.
@@ -160,6 +163,8 @@ class CommonData:
     """
 
     target: str = "gene_interaction"
+    labels: LabelRules = Field(default_factory=dict)
+    max_p: Annotated[float, Field(gt=0, lt=1)] | None = None
     orders: Annotated[list[Annotated[int, Field(ge=1, le=3)]], Field(min_length=1)] | None = None
     split: SplitConfig = Field(default_factory=SplitConfig)
     seed: int = Field(default=0, ge=0)
@@ -173,6 +178,16 @@ class CommonData:
         repeated = next((name for name in names if names.count(name) > 1), None)
         if repeated is not None:
             raise ValueError(f"two tables of gene features are called {repeated!r}; rename or remove one.")
+        return self
+
+    @model_validator(mode="after")
+    def _both_classes_below_max_p(self) -> CommonData:
+        rule = self.labels.get(self.target)
+        if rule and self.max_p is not None and not rule.leaves_zeros(self.max_p):
+            raise ValueError(
+                f"max_p={self.max_p:g} leaves out every genotype that labels.{self.target}.zero_if makes 0; "
+                "leave max_p out, because the rule has limits of its own on P."
+            )
         return self
 
 
@@ -261,6 +276,8 @@ def started_in(config: DataConfig, folder: Path) -> DataConfig:
         return str(there) if path and not Path(path).exists() and there.exists() else path
 
     features = {name: replace(file, path=found(file.path)) for name, file in config.features.items()}
+    if config.split.path:
+        config = replace(config, split=replace(config.split, path=found(config.split.path)))
     if isinstance(config, YeastData):
         return replace(config, root=found(config.root), features=features)
     if isinstance(config, TablesData):

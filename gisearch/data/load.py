@@ -17,7 +17,8 @@ from gisearch.data.cell_graph import CellGraph
 from gisearch.data.config import CommonData, DataConfig, DemoData, TablesData, YeastData
 from gisearch.data.dataset import Dataset, LoadReport, Target
 from gisearch.data.genotypes import Genotypes
-from gisearch.data.splits import PARTS, Split, split_genotypes
+from gisearch.data.labels import confident, make_labels
+from gisearch.data.splits import PARTS, Rows, Split, split_genotypes, split_of_parts
 from gisearch.data.synthetic import DemoCell, generate_demo_cell
 from gisearch.data.unknown_names import examples
 from gisearch.errors import DataError, nearest_name
@@ -37,12 +38,12 @@ def load_dataset(config: DataConfig, *, use_cache: bool = True) -> Dataset:
     """
     if isinstance(config, DemoData):
         demo = generate_demo_cell(config.cell)
-        cell, genotypes, report = _with_files(config, demo)
-        split, target, notes = _split(config, genotypes)
+        cell, genotypes, report = _with_labels(config, *_with_files(config, demo))
+        split, target, notes = _split(config, cell, genotypes)
         ceiling = _noise_ceiling(demo, target, split)
     else:
         cell, genotypes, report = load_tables(config, use_cache=use_cache)
-        split, target, notes = _split(config, genotypes)
+        split, target, notes = _split(config, cell, genotypes)
         notes += _isolated_note(config, cell, genotypes, split)
         ceiling = None
     cell = cell.with_features(
@@ -71,7 +72,17 @@ def load_tables(
     from gisearch.data.sources.yeast_folder import yeast_tables
 
     with _missing_explained(config):
-        return _load(yeast_tables(config) if isinstance(config, YeastData) else config, use_cache=use_cache)
+        tables = yeast_tables(config) if isinstance(config, YeastData) else config
+        loaded = _load(tables, use_cache=use_cache)
+    return _with_labels(config, *loaded)
+
+
+def _with_labels(
+    config: CommonData, cell: CellGraph, genotypes: Genotypes, report: LoadReport
+) -> tuple[CellGraph, Genotypes, LoadReport]:
+    """Add the labels that are made: after the cache, so that one reading serves all limits."""
+    genotypes, notes = make_labels(genotypes, config.labels)
+    return cell, genotypes, dataclasses.replace(report, notes=(*report.notes, *notes))
 
 
 def _load(config: TablesData, *, use_cache: bool) -> tuple[CellGraph, Genotypes, LoadReport]:
@@ -106,6 +117,7 @@ def _missing_explained(config: DataConfig) -> Iterator[None]:
         yield
     except DataError as error:
         paths = [table.path for table in config.features.values()]
+        paths += [config.split.path] if config.split.path else []
         if isinstance(config, YeastData):
             paths.append(config.root)
         elif isinstance(config, TablesData):
@@ -145,7 +157,7 @@ def _check_left_out(config: TablesData, cell: CellGraph, genotypes: Genotypes, r
             )
 
 
-def _split(config: CommonData, genotypes: Genotypes) -> tuple[Split, Target, list[str]]:
+def _split(config: DataConfig, cell: CellGraph, genotypes: Genotypes) -> tuple[Split, Target, list[str]]:
     """Choose the genotypes that measure the target, and divide them; return also notes for the report."""
     name = config.target
     measured = [label for label, values in genotypes.labels.items() if not np.isnan(values).all()]
@@ -155,12 +167,14 @@ def _split(config: CommonData, genotypes: Genotypes) -> tuple[Split, Target, lis
             f"{nearest_name(name, measured)}"
         )
     values = genotypes.labels[name]
+    kept, notes = confident(genotypes, name, config.labels.get(name), config.max_p)
+    values = np.where(kept, values, np.float32(np.nan))
     labelled = ~np.isnan(values)
     binary = name in genotypes.binary
     orders = config.orders or [1, 2, 3]
-    notes: list[str] = []
     if binary and config.orders is None:
-        orders, notes = _orders_with_both_classes(name, values, genotypes.order)
+        orders, more = _orders_with_both_classes(name, values, genotypes.order)
+        notes += more
     rows = np.flatnonzero(labelled & np.isin(genotypes.order, orders))
     if not len(rows):
         found = np.bincount(genotypes.order[labelled], minlength=4)
@@ -169,9 +183,22 @@ def _split(config: CommonData, genotypes: Genotypes) -> tuple[Split, Target, lis
             f"data.orders: no genotype of order {', '.join(map(str, orders))} measures {name!r}; "
             f"those that do have order {there}."
         )
+    target = Target(name, "binary" if binary else "regression")
+    if config.split.strategy == "file":
+        split, more = _pinned_split(config, cell, genotypes, rows)
+        return split, target, notes + more
     stratify = values[rows] if binary else None
-    split = split_genotypes(genotypes, rows, config.split, config.seed, stratify)
-    return split, Target(name, "binary" if binary else "regression"), notes
+    return split_genotypes(genotypes, rows, config.split, config.seed, stratify), target, notes
+
+
+def _pinned_split(
+    config: DataConfig, cell: CellGraph, genotypes: Genotypes, rows: Rows
+) -> tuple[Split, list[str]]:
+    from gisearch.data.split_file import read_split
+
+    with _missing_explained(config):
+        part, notes = read_split(config.split.path or "", cell.names, genotypes, rows, config.target)
+    return split_of_parts(genotypes, rows, part), notes
 
 
 def _orders_with_both_classes(

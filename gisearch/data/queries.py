@@ -155,10 +155,10 @@ def delimiter_of(path: Path | None, otherwise: str = ",") -> str:
 
 
 @contextmanager
-def open_scores(path: Path | None) -> Iterator[TextIO]:
+def open_scores(path: Path | None, what: str = "the scores") -> Iterator[TextIO]:
     """Open a table to write: a file that appears when all went well, or standard output.
 
-    A name that ends in ``.gz``, ``.xz``, ``.bz2`` or ``.zip`` is compressed so.
+    A name that ends in ``.gz``, ``.xz``, ``.bz2`` or ``.zip`` is compressed so; ``what`` is for messages.
 
     Raises:
         DataError: the file cannot be written; before anything else is done where that is known at once.
@@ -168,7 +168,7 @@ def open_scores(path: Path | None) -> Iterator[TextIO]:
         return
     if path.suffix.lower() in _NOT_WRITTEN:
         raise DataError(
-            f"cannot write the scores to {path}: {path.suffix} is not written; expected a name that ends in "
+            f"cannot write {what} to {path}: {path.suffix} is not written; expected a name that ends in "
             f".csv or .tsv, perhaps followed by {', '.join(_COMPRESSED)}."
         )
     try:
@@ -178,7 +178,7 @@ def open_scores(path: Path | None) -> Iterator[TextIO]:
             # It is closed, and appears, where it was opened.
             file.detach()
     except OSError as error:
-        raise DataError(f"cannot write the scores to {path}: {error.strerror}.") from None
+        raise DataError(f"cannot write {what} to {path}: {error.strerror}.") from None
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 ``random`` asks how well a model fills in genotypes of known genes. ``unseen_genes`` asks how well it
 extrapolates to genes that it never saw deleted: the subgroups of GEARS (Roohani et al., Nature
-Biotechnology 2024, "combo seen 0/1/2") and DANGO's splits by unseen genes (Zhang et al., 2020).
+Biotechnology 2024, "combo seen 0/1/2") and DANGO's splits by unseen genes (Zhang et al., 2020). ``file`` is
+somebody's split (``split_file.py``), for numbers that match published ones.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from gisearch.config import STRICT
 from gisearch.data.gene_holdout import genes_in, hold_out_genes
 from gisearch.data.genotypes import Genotypes
 from gisearch.errors import DataError
+from gisearch.files import LocalPath
 from gisearch.seeding import child_generator
 
 PARTS = ("train", "val", "test")
@@ -35,24 +37,39 @@ class SplitConfig:
     """How genotypes are divided.
 
     Attributes:
-        strategy: ``random`` over genotypes, or ``unseen_genes``: validation and test genotypes hold
-            genes that no training genotype holds.
+        strategy: ``random`` over genotypes; ``unseen_genes``: validation and test genotypes hold genes that
+            no training genotype holds; or ``file``: as ``path`` says, whatever the seed.
         val: fraction of the kept genotypes that validate.
         test: fraction of the kept genotypes that test.
         unseen: with ``unseen_genes``, exactly how many genes of every validation and test genotype are
             unseen in training: 1, 2, 3, or ``all`` of them.
+        path: with ``file``, a table of genotypes with a column ``part``.
     """
 
-    strategy: Literal["random", "unseen_genes"] = "random"
+    strategy: Literal["random", "unseen_genes", "file"] = "random"
     val: float = Field(default=0.15, gt=0, lt=1)
     test: float = Field(default=0.15, gt=0, lt=1)
     unseen: Unseen = 1
+    path: LocalPath | None = None
 
     @model_validator(mode="after")
     def _leave_something_to_train_on(self) -> SplitConfig:
         if self.val + self.test >= 1:
             raise ValueError(
                 f"val + test must be below 1, to leave training genotypes; got {self.val:g} + {self.test:g}."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_path_with_a_file(self) -> SplitConfig:
+        if self.strategy == "file" and not (self.path and self.path.strip()):
+            raise ValueError(
+                "strategy=file needs path=FILE, a table of genotypes with a column 'part' (written by "
+                "'gisearch data split')."
+            )
+        if self.strategy != "file" and self.path is not None:
+            raise ValueError(
+                f"path means nothing for the strategy {self.strategy}; set strategy=file, or leave it out."
             )
         return self
 
@@ -161,8 +178,11 @@ def split_genotypes(
             proportion where the split is random.
 
     Raises:
-        DataError: a part would be empty, or hold one class only; or the result leaks.
+        DataError: a part would be empty, or hold one class only; or the result leaks; or the parts are in a
+            file.
     """
+    if config.strategy == "file":
+        raise DataError("data.split.strategy=file: the parts are read from data.split.path, not drawn.")
     eligible: Rows = np.asarray(rows, dtype=np.int64)
     label = None if stratify is None else np.asarray(stratify).astype(bool)
     if label is not None and label.shape != eligible.shape:
@@ -178,7 +198,23 @@ def split_genotypes(
         part, promise = _random_parts(label, len(eligible), config, generator), None
     else:
         part, promise = _unseen_parts(table[eligible], label, config, generator), config.unseen
-    train, val, test = (np.sort(eligible[part == i]) for i in range(len(PARTS)))
+    return split_of_parts(genotypes, eligible, part, promise)
+
+
+def split_of_parts(genotypes: Genotypes, rows: Rows, part: Rows, promise: Unseen | None = None) -> Split:
+    """Return the split that puts every genotype where it is said to be.
+
+    Args:
+        genotypes: all B genotypes.
+        rows: int64 [n], the eligible ones.
+        part: int64 [n], positions in ``PARTS``, -1 for none.
+        promise: the number of unseen genes of every validation and test genotype, None for any.
+
+    Raises:
+        DataError: the result leaks.
+    """
+    table = genotypes.padded()
+    train, val, test = (np.sort(rows[part == i]) for i in range(len(PARTS)))
     unseen = (~np.isin(table, genes_in(table[train])) & (table >= 0)).sum(1).astype(np.int8)
     split = Split(train, val, test, unseen, dropped=int((part < 0).sum()), promise=promise)
     split.check_leakage(genotypes)

@@ -1,11 +1,14 @@
-"""GeneInteractionDango: many networks, a local and a global pathway.
+"""GeneInteractionDango: many networks, a local and a global pathway, and one of evidence.
 
 The encoder turns the wild type's genes into embeddings. The local pathway asks how the deleted genes'
 embeddings act together (HyperSAGNN); the global pathway asks what their loss changes in the pooled cell
-(z_p = z_w - z_i). A gate, or a fixed half of each, combines the two scores.
+(z_p = z_w - z_i). The evidence pathway, where it is asked for, reads no embeddings but what the labels of
+similar genes tell. A gate, or their mean, combines the scores.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +18,9 @@ from gisearch.models.base import Model, Prediction, Scorer
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.config.gene_interaction_dango import GeneInteractionDangoConfig
 from gisearch.models.layers.bilinear import BilinearPairs, BilinearTables
+from gisearch.models.layers.config import EvidencePredictorConfig
 from gisearch.models.layers.encoder import Encoder
+from gisearch.models.layers.evidence import PairEvidence
 from gisearch.models.layers.hypersagnn import HyperSAGNN
 from gisearch.models.layers.hypersagnn_tables import HyperSAGNNTables
 from gisearch.models.layers.mlp import mlp, robust_init
@@ -25,7 +30,7 @@ from gisearch.models.layers.pooling_tables import PoolingTables
 
 
 class GeneInteractionDango(Model):
-    """Scores genotypes by a local and a global pathway on multi-network gene embeddings."""
+    """Scores genotypes by pathways on multi-network gene embeddings, and on the labels of similar genes."""
 
     def __init__(self, cell: CellGraph, config: GeneInteractionDangoConfig) -> None:
         super().__init__()
@@ -50,8 +55,10 @@ class GeneInteractionDango(Model):
                 self.local_predictor = BilinearPairs(width, config.local_predictor.dropout)
             else:
                 self.local_predictor = HyperSAGNN(width, config.local_predictor)
-            if config.combination == "gating":
-                self.gate = mlp([2, width // 2, 2])
+        self.evidence_predictor = _evidence_predictor(cell, config.evidence_predictor)
+        pathways = 1 + config.local_predictor.enabled + config.evidence_predictor.enabled
+        if config.combination == "gating" and pathways > 1:
+            self.gate = mlp([pathways, width // 2, pathways])
         robust_init(self)
 
     @property
@@ -69,16 +76,19 @@ class GeneInteractionDango(Model):
         details: dict[str, Tensor] = {"global_interaction": global_score}
         if cells.attention is not None:
             details["network_attention"] = cells.attention
-        if self.local_predictor is None:
+        scores = list[Tensor]()
+        if self.local_predictor is not None:
+            scores.append(self.local_predictor(cells.deleted, batch.present))
+            details["local_interaction"] = self.monitor.watch("local_predictor", scores[-1])
+        scores.append(global_score)
+        if self.evidence_predictor is not None:
+            scores.append(self.evidence_predictor(batch).squeeze(-1))
+            details["evidence"] = self.monitor.watch("evidence_predictor", scores[-1])
+        if len(scores) == 1:
             details["gate_weights"] = torch.ones_like(global_score)
             return Prediction(global_score, details=details)
-        local_score = self.monitor.watch(
-            "local_predictor", self.local_predictor(cells.deleted, batch.present)
-        )
-        score, weights = self._combine(local_score, global_score)
-        self.monitor.watch("combination", score)
-        details |= {"local_interaction": local_score, "gate_weights": weights}
-        return Prediction(score, details=details)
+        score, details["gate_weights"] = self._combine(scores)
+        return Prediction(self.monitor.watch("combination", score), details=details)
 
     def scorer(self) -> Scorer:
         """Encode the wild type once, and make both pathways' tables.
@@ -102,21 +112,31 @@ class GeneInteractionDango(Model):
             local = BilinearTables(self.local_predictor, genes)
 
         def score(deleted: Tensor) -> Tensor:
-            global_score: Tensor = rest_of_global(first_of_global(deleted) + first.bias).squeeze(-1)
-            if local is None:
-                return global_score
-            return self._combine(local(deleted), global_score)[0]
+            scores = [] if local is None else [local(deleted)]
+            scores.append(rest_of_global(first_of_global(deleted) + first.bias).squeeze(-1))
+            if self.evidence_predictor is not None:
+                scores.append(self.evidence_predictor(GenotypeBatch.complete(deleted)).squeeze(-1))
+            return scores[0] if len(scores) == 1 else self._combine(scores)[0]
 
         return Scorer(score)
 
-    def _combine(self, local_score: Tensor, global_score: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weighted sum of the two scores, [B], and their weights, [B, 2]."""
-        scores = torch.stack([local_score, global_score], dim=-1)
-        weights = torch.full_like(scores, 0.5)
+    def _combine(self, scores: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the weighted sum of the pathways' scores, [B], and their weights, one column each."""
+        stacked = torch.stack(list(scores), dim=-1)
+        weights = torch.full_like(stacked, 1 / len(scores))
         if self.gate is not None:
-            weights = torch.softmax(self.gate(scores), dim=-1)
-        return (weights * scores).sum(-1), weights
+            weights = torch.softmax(self.gate(stacked), dim=-1)
+        return (weights * stacked).sum(-1), weights
 
     def embed(self, batch: GenotypeBatch) -> PerturbedCells:
-        """Return the embeddings that the two pathways read."""
+        """Return the embeddings that the local and the global pathway read."""
         return self.encode(self.encoder, self.pooling, batch, self.monitor)
+
+
+def _evidence_predictor(cell: CellGraph, config: EvidencePredictorConfig) -> nn.Sequential | None:
+    """Return the evidence pathway, from a batch to scores [B, 1], or None where it is not asked for."""
+    if not config.enabled:
+        return None
+    evidence = PairEvidence(cell, config.check(cell))
+    widths = [evidence.width, *[config.hidden_dim] * (config.num_layers - 1), 1]
+    return nn.Sequential(evidence, nn.Dropout(config.dropout), mlp(widths, dropout=config.dropout))

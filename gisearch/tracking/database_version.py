@@ -41,7 +41,7 @@ def installed_versions() -> tuple[frozenset[str], str | None]:
     spec = importlib.util.find_spec("mlflow")
     if spec is None or spec.origin is None:
         return frozenset(), None
-    known, before = set(), set()
+    known, before = set[str](), set[str]()
     for file in (Path(spec.origin).parent / "store" / "db_migrations" / "versions").glob("*.py"):
         for name, value in _STATEMENT.findall(file.read_text(encoding="utf-8")):
             (known if name == "revision" else before).update(_REVISION.findall(value))

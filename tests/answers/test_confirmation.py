@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ from gisearch.answers.wording import (
     with_interval,
 )
 from gisearch.command_line import run
+from gisearch.errors import ConfigError
 
 
 def interval(mean: float, low: float, high: float) -> Interval:
@@ -91,6 +93,14 @@ class TestProposal:
         splits = {sweep.split for sweep in record.sweeps}
         assert len(splits) == 2
         assert not splits & {None, 0}
+
+    def test_a_split_from_a_file_has_no_fresh_ones(self, searched: Path) -> None:
+        source = Source.find(str(searched), "")
+        pinned = ("data.split.strategy=file", "data.split.path=their.csv")
+        source = dataclasses.replace(source, stored=(*source.stored, *pinned))
+        assert propose_confirmation(source, {"top": 1, "seeds": 1, "splits": 0}).candidates
+        with pytest.raises(ConfigError, match=r"--splits: .* their\.csv, which no seed changes"):
+            propose_confirmation(source, {"top": 1, "seeds": 1, "splits": 2})
 
 
 class Fixed:

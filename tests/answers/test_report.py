@@ -18,8 +18,10 @@ from gisearch.answers.report.choices import importance_section
 from gisearch.answers.report.course import curves_section, failures_section, pareto_section
 from gisearch.answers.report.material import Material, gather
 from gisearch.answers.report.model import calibration_section, predictions_section
+from gisearch.answers.report.origin import provenance_section
 from gisearch.answers.report.page import render, write_report
 from gisearch.answers.report.retrained import ablation_section, confirmed_section
+from gisearch.data.splits import SplitConfig
 from gisearch.search.results import SweepResults, load_results
 from tests.answers.sweeps import FAILURE, write_sweep
 
@@ -94,6 +96,17 @@ def test_every_section_is_there_in_the_contents_and_says_something(page: str) ->
 def test_the_page_says_what_was_left_out_of_the_data(page: str) -> None:
     words = Reader(page).words["provenance"]
     assert "left out for unknown genes such as 'OLD1': 1 of 2 rows of network net (50.0 %)" in words
+
+
+def test_the_page_names_the_file_of_a_split_instead_of_a_seed(material: Material) -> None:
+    assert material.plan is not None
+    assert ("seed of the split", "0") in only(provenance_section(material), Table).rows
+    config = material.plan.config
+    data = replace(config.data, split=SplitConfig(strategy="file", path="their.csv"))
+    pinned = replace(material, plan=replace(material.plan, config=replace(config, data=data)))
+    rows = only(provenance_section(pinned), Table).rows
+    assert ("split", "their.csv") in rows
+    assert "seed of the split" not in dict(rows)
 
 
 def test_the_page_asks_for_nothing_and_names_no_element_twice(page: str) -> None:

@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from gisearch.config import assign, build
+from gisearch.data.cell_graph import CellGraph, Network
 from gisearch.data.dataset import Dataset
+from gisearch.data.derived.names import NEGATIVE, POSITIVE
 from gisearch.errors import ConfigError
 from gisearch.models.base import FittedModel, Model
 from gisearch.models.batch import GenotypeBatch
@@ -42,6 +45,11 @@ class Variant:
 
     def config(self, extra: Mapping[str, Any] | None = None) -> Any:
         return build(MODELS[self.model], assign({}, {**self.case.base, **self.changes, **(extra or {})}))
+
+    def cell(self, dataset: Dataset) -> CellGraph:
+        """The data's cell graph, with signed networks where the variant asks for a pathway on them."""
+        evidence = getattr(self.config(), "evidence_predictor", None)
+        return with_signed_pairs(dataset.cell) if evidence is not None and evidence.enabled else dataset.cell
 
     @property
     def reads_features(self) -> bool:
@@ -67,6 +75,17 @@ class Option:
 
     def __str__(self) -> str:
         return f"{self.reference.model}:{self.path}={self.value}"
+
+
+def with_signed_pairs(cell: CellGraph) -> CellGraph:
+    """Return the cell graph with 200 pairs drawn for the networks of high and low labels."""
+    number = cell.num_genes
+    pairs = np.stack(np.triu_indices(number, 1))
+    pairs = pairs[:, np.random.default_rng(0).permutation(pairs.shape[1])[:200]]
+    return cell.with_networks(
+        Network.from_pairs(NEGATIVE, pairs[:, :120], directed=False, num_genes=number),
+        Network.from_pairs(POSITIVE, pairs[:, 120:], directed=False, num_genes=number),
+    )
 
 
 def leaves(cls: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -187,7 +206,7 @@ def make_model(dataset: Dataset) -> Callable[..., Model]:
 
     def make(variant: Variant, seed: int = 0) -> Model:
         torch.manual_seed(seed)
-        model: Model = variant.config().build(dataset.cell, dataset.target)
+        model: Model = variant.config().build(variant.cell(dataset), dataset.target)
         for _ in range(2 if isinstance(model, FittedModel) else 0):
             model.fit_epoch(batch, targets)
         return model.eval()

@@ -34,10 +34,11 @@ DERIVED: dict[str, Any] = {
 }
 
 
-def experiment_of(model: str) -> ExperimentConfig:
+def experiment_of(model: str, **changes: object) -> ExperimentConfig:
+    options = {**case_of(model).base, **changes}
     values: dict[str, Any] = {
         "data": to_plain(compose_data(["data=demo_tiny", "data.target=fitness"])),
-        "model": to_plain(build(MODELS[model], assign({"name": model}, dict(case_of(model).base)))),
+        "model": to_plain(build(MODELS[model], assign({"name": model}, options))),
         "trainer": {"max_epochs": 2, "batch_size": 40},
     }
     return build(ExperimentConfig, assign(values, DERIVED))
@@ -68,11 +69,8 @@ def training_outputs(config: ExperimentConfig, dataset: Dataset) -> tuple[Tensor
     return scores, fold
 
 
-def test_a_genotype_s_own_label_does_not_reach_it_in_training(model_name: str, dataset: Dataset) -> None:
-    config = experiment_of(model_name)
-    if not config.model.reads_derived:
-        assert cell_of(config, dataset) is dataset.cell, "it is never given what knows labels"
-        return
+def outputs_with_another_label(config: ExperimentConfig, dataset: Dataset) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what training sees before and after one label changes, and who is in that genotype's fold."""
     before, fold = training_outputs(config, dataset)
     pairs = np.flatnonzero(dataset.genotypes.order[dataset.split.train] == 2)
     position = int(pairs[3])
@@ -83,12 +81,28 @@ def test_a_genotype_s_own_label_does_not_reach_it_in_training(model_name: str, d
         config, replace(dataset, genotypes=replace(dataset.genotypes, labels=labels))
     )
     assert torch.equal(fold, same_fold)
-    own = fold == fold[position]
+    return before, after, fold == fold[position]
+
+
+def test_a_genotype_s_own_label_does_not_reach_it_in_training(model_name: str, dataset: Dataset) -> None:
+    config = experiment_of(model_name)
+    if not config.model.reads_derived:
+        assert cell_of(config, dataset) is dataset.cell, "it is never given what knows labels"
+        return
+    before, after, own = outputs_with_another_label(config, dataset)
     assert torch.equal(after[own], before[own]), "its fold sees nothing of the change"
     if model_name in ("additive", "bilinear"):
         assert torch.equal(after, before), "they read no network"
     else:
         assert not torch.equal(after[~own], before[~own]), "the other folds do"
+
+
+def test_nor_does_it_as_evidence(dataset: Dataset) -> None:
+    """The encoder reads a network without labels alone: what changes does so by the evidence pathway."""
+    evidence = {"evidence_predictor.enabled": True, "encoder.networks": ["physical"]}
+    before, after, own = outputs_with_another_label(experiment_of("dango_gi", **evidence), dataset)
+    assert torch.equal(after[own], before[own])
+    assert ((after[~own] - before[~own]).abs() > 1e-6).float().mean() > 0.5, "similar genes tell many others"
 
 
 @pytest.mark.slow

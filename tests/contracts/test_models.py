@@ -87,7 +87,8 @@ def test_names_of_genes_do_not_matter(
     """
     model, number = make_model(variant).double(), dataset.cell.num_genes
     to = np.random.default_rng(0).permutation(number)
-    relabelled = variant.config().build(relabel(dataset.cell, to), dataset.target).double().eval()
+    relabelled = variant.config().build(relabel(variant.cell(dataset), to), dataset.target)
+    relabelled = relabelled.double().eval()
     state = model.state_dict()
     per_gene = [name for name, value in state.items() if value.ndim and value.shape[0] == number]
     # One without gradients, or with features for embeddings, may know genes by the cell graph alone.

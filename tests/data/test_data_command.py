@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -143,3 +144,39 @@ def test_python_m_gives_exit_code_2() -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error: data.root: a folder is required")
     assert done.stderr.count("\n") == 1
+
+
+MADE = "+data.labels.negative={score_below: -0.08, p_below: 0.05, zero_if: {p_above: 0.25}}"
+
+
+def test_inspect_shows_a_made_label(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(main, ["inspect", TINY, MADE, "data.target=negative"]) == 0
+    shown = capsys.readouterr().out
+    assert "Split for negative (binary, searched by val/auroc)" in shown
+    assert "label negative: 1 where gene_interaction < -0.08 and gene_interaction_p < 0.05 (45 genot" in shown
+    assert run(main, ["inspect", TINY, MADE, "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)["labels"][-1]
+    assert (made["name"], made["kind"], made["positive"]) == ("negative", "binary", 45)
+
+
+def test_split_writes_what_inspect_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "my split.csv"
+    assert run(main, ["split", TINY, "data.seed=5", "-o", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "train: 168 genotypes\nval: 36 genotypes\ntest: 36 genotypes\n" in shown
+    pinned = ["data.split.strategy=file", f"data.split.path='{path}'"]
+    assert shown.splitlines()[-1] == f"data.split.strategy=file {shlex.quote(pinned[1])}"
+    assert run(main, ["inspect", TINY, *pinned]) == 0
+    assert "split my split.csv: 168 train, 36 val, 36 test" in capsys.readouterr().out
+    digests = []
+    for overrides in ([*pinned, "data.seed=9"], ["data.seed=5"], ["data.seed=9"]):
+        assert run(main, ["inspect", TINY, *overrides, "--json"]) == 0
+        digests.append(json.loads(capsys.readouterr().out)["digest"])
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_split_refuses_a_folder_before_it_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(main, ["split", "data=yeast", "data.root=/nowhere", "-o", str(tmp_path)]) == 2
+    assert f"--output: {tmp_path} is a folder" in capsys.readouterr().err
+    assert run(main, ["split", TINY, "-o", str(tmp_path / "split.xlsx")]) == 2
+    assert "cannot write the split to" in capsys.readouterr().err

@@ -88,6 +88,45 @@ def test_files_of_a_tables_source() -> None:
         ({"source": "demo", "orders": []}, "data.orders"),
         ({"source": "demo", "seed": -1}, "data.seed: expected greater than or equal to 0"),
         ({"source": "demo", "split": {"val": 0.7, "test": 0.5}}, "val + test must be below 1"),
+        (
+            {"source": "demo", "split": {"strategy": "file"}},
+            "data.split: strategy=file needs path=FILE, a table of genotypes with a column 'part'",
+        ),
+        ({"source": "demo", "split": {"strategy": "file", "path": " "}}, "strategy=file needs path=FILE"),
+        (
+            {"source": "demo", "split": {"path": "a.csv"}},
+            "data.split: path means nothing for the strategy random; set strategy=file, or leave it out",
+        ),
+        ({"source": "demo", "split": {"strategy": "fil"}}, "Did you mean 'file'?"),
+        ({"source": "demo", "labels": {"x": {}}}, "data.labels.x: expected at least one of score_below, "),
+        ({"source": "demo", "labels": {"x": {"score_bellow": 1.0}}}, "Did you mean 'score_below'?"),
+        ({"source": "demo", "labels": {"x": {"p_below": 5.0}}}, "data.labels.x.p_below: expected less than"),
+        (
+            {"source": "demo", "labels": {"x": {"p_below": 0.1, "zero_if": {"score": "fitness"}}}},
+            "unknown key 'score' in data.labels.x.zero_if",
+        ),
+        (
+            {
+                "source": "demo",
+                "labels": {"x": {"p_below": 0.5, "zero_if": {"p_above": 0.5, "p_below": 0.1}}},
+            },
+            "data.labels.x.zero_if: nothing is below 0.1 and above 0.5; expected p_below to be larger than",
+        ),
+        (
+            {"source": "demo", "labels": {"x_p": {"p_below": 0.5}}},
+            "data.labels: a label 'x_p' would be taken for the standard deviation or P of another; rename it",
+        ),
+        ({"source": "demo", "labels": {"": {"p_below": 0.5}}}, "expected a name for every label"),
+        ({"source": "demo", "max_p": 1.5}, "data.max_p: expected less than 1"),
+        (
+            {
+                "source": "demo",
+                "target": "x",
+                "max_p": 0.05,
+                "labels": {"x": {"score_below": -0.1, "zero_if": {"p_above": 0.25}}},
+            },
+            "data: max_p=0.05 leaves out every genotype that labels.x.zero_if makes 0; leave max_p out",
+        ),
     ],
 )
 def test_bad_values(values: dict[str, Any], message: str) -> None:

@@ -3,8 +3,10 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import os
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +122,29 @@ def test_what_is_written_can_be_read_back(table: Path, tmp_path: Path, ending: s
     assert rows == [(2, ("TFC3", "yal002w", "", "0.5")), (3, ("YBR003W", "", "", "-0.25"))]
     write_scores(read_queries(table, NAMES), SCORES, None, tmp_path / f"t.tsv{ending}")
     assert open_table(tmp_path / f"t.tsv{ending}", "scores").separator == "\t"
+
+
+def test_a_link_stays_one_and_what_it_leads_to_is_compressed(table: Path, tmp_path: Path) -> None:
+    target, out = tmp_path / "kept", tmp_path / "s.csv.gz"
+    target.touch(mode=0o640)
+    mode = target.stat().st_mode
+    out.symlink_to(target)
+    write_scores(read_queries(table, NAMES), SCORES, None, out)
+    assert out.is_symlink()
+    assert target.stat().st_mode == mode
+    assert gzip.decompress(target.read_bytes()).startswith(b"gene1,")
+
+
+@pytest.mark.parametrize("name", ["p", "p.gz", "p.zip"])
+def test_a_pipe_is_written_to(name: str, table: Path, tmp_path: Path) -> None:
+    pipe, copy = tmp_path / name, tmp_path / f"copy_of_{name}"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_bytes)
+        write_scores(read_queries(table, NAMES), SCORES, None, pipe)
+        copy.write_bytes(read.result(timeout=20))
+    assert pipe.is_fifo()
+    assert open_table(copy, "scores").columns == ("gene1", "gene2", "gene3", "score")
 
 
 def test_what_cannot_be_written_is_refused(table: Path, tmp_path: Path) -> None:

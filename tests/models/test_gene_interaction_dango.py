@@ -16,6 +16,7 @@ from gisearch.errors import ConfigError, DataError
 from gisearch.models.batch import GenotypeBatch
 from gisearch.models.config.gene_interaction_dango import GeneInteractionDangoConfig
 from gisearch.models.gene_interaction_dango import GeneInteractionDango
+from tests.contracts.conftest import with_signed_pairs
 
 TARGET = Target("gene_interaction", "regression")
 BATCH = GenotypeBatch.from_table(np.array([[3, -1, -1], [3, 8, -1], [3, 8, 21], [0, 5, -1]]))
@@ -128,3 +129,59 @@ def test_a_network_that_the_data_lacks_is_an_error(tiny_cell: CellGraph) -> None
 def test_the_same_seed_gives_the_same_weights(tiny_cell: CellGraph) -> None:
     one, other = make(tiny_cell).state_dict(), make(tiny_cell).state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+EVIDENCE = {"evidence_predictor.enabled": True}
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_evidence_is_one_more_pathway(local: bool, tiny_cell: CellGraph) -> None:
+    changes = {**EVIDENCE, "local_predictor.enabled": local}
+    model = make(with_signed_pairs(tiny_cell), changes)
+    prediction = model(BATCH)
+    names = [*(["local_interaction"] if local else []), "global_interaction", "evidence"]
+    scores = torch.stack([prediction.details[name] for name in names], dim=-1)
+    weights = prediction.details["gate_weights"]
+    assert weights.shape == (len(BATCH), len(names))
+    torch.testing.assert_close(prediction.score, (weights * scores).sum(-1))
+    mean = make(with_signed_pairs(tiny_cell), {**changes, "combination": "concat"})
+    assert mean.gate is None
+    torch.testing.assert_close(mean(BATCH).details["gate_weights"], torch.full_like(weights, 1 / len(names)))
+
+
+@pytest.mark.parametrize("encoding", ["index", "masked", "exact"])
+def test_how_deletions_are_encoded_does_not_count_for_evidence(encoding: str, tiny_cell: CellGraph) -> None:
+    cell = with_signed_pairs(tiny_cell)
+    found = make(cell, {**EVIDENCE, "perturbation": encoding})(BATCH).details["evidence"]
+    assert torch.equal(found, make(cell, EVIDENCE)(BATCH).details["evidence"])
+
+
+def test_what_labels_tell_is_no_parameter(tiny_cell: CellGraph) -> None:
+    """A checkpoint holds none of it: the cell graph is derived again."""
+    state = make(with_signed_pairs(tiny_cell), EVIDENCE).state_dict()
+    evidence = {name for name in state if name.startswith("evidence_predictor")}
+    assert evidence == {f"evidence_predictor.2.{i}.{part}" for i in (0, 3) for part in ("weight", "bias")}
+    assert not any(name.startswith("evidence") for name in make(tiny_cell).state_dict())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {},
+            "model.evidence_predictor.enabled: the data has no signed network of training labels; expected "
+            r"derived.positive=true and derived.negative=true\.",
+        ),
+        (
+            {"evidence_predictor.networks": ["fysical"]},
+            "model.evidence_predictor.networks: the data has no network 'fysical' .* Did you mean 'physical'",
+        ),
+    ],
+)
+def test_evidence_without_its_networks_is_an_error(
+    changes: Mapping[str, Any], message: str, tiny_cell: CellGraph
+) -> None:
+    config = build(GeneInteractionDangoConfig, assign({}, {**EVIDENCE, **changes}))
+    cell = with_signed_pairs(tiny_cell) if changes else tiny_cell
+    with pytest.raises(DataError, match=message):
+        config.check(cell, TARGET)

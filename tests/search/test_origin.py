@@ -44,7 +44,7 @@ def test_relative_data_is_found_where_the_sweep_was_started(began: Path) -> None
 def test_every_file_of_ones_own_tables(began: Path) -> None:
     from gisearch.data.config import started_in
 
-    for name in ("g.tsv", "n.tsv", "l.tsv", "m.yml"):
+    for name in ("g.tsv", "n.tsv", "l.tsv", "m.yml", "f.tsv"):
         (began / name).touch()
     config = compose_data(
         [
@@ -53,19 +53,27 @@ def test_every_file_of_ones_own_tables(began: Path) -> None:
             "+data.networks.n.path=n.tsv",
             "+data.genotypes.l.path=l.tsv",
             "data.metabolism=m.yml",
+            "+data.features.f.path=f.tsv",
         ]
     )
     found = started_in(config, began)
     assert isinstance(found, TablesData)
     paths = [found.genes, found.networks["n"].path, found.genotypes["l"].path, found.metabolism]
     assert paths == [str(began / name) for name in ("g.tsv", "n.tsv", "l.tsv", "m.yml")]
+    assert found.features["f"].path == str(began / "f.tsv")
+    for other in (["data=demo"], ["data=yeast", "data.root=tables"]):
+        config = compose_data([*other, "+data.features.f.path=f.tsv"])
+        assert started_in(config, began).features == found.features
 
 
 def test_what_is_found_nowhere_is_named_with_its_folder(began: Path) -> None:
-    config = compose_data(["data=yeast", "data.root=nowhere"])
-    with pytest.raises(DataError) as error:
-        load_dataset(config)
-    assert str(error.value).endswith(f" Relative paths start at {Path.cwd()}.")
+    for given in (
+        ["data=yeast", "data.root=nowhere"],
+        ["data=demo_tiny", "+data.features.f.path=nowhere.tsv"],
+    ):
+        with pytest.raises(DataError) as error:
+            load_dataset(compose_data(given))
+        assert str(error.value).endswith(f" Relative paths start at {Path.cwd()}.")
 
 
 def test_home_is_home(began: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,3 +81,5 @@ def test_home_is_home(began: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = compose_data(["data=yeast", "data.root='~/tables'"])
     assert isinstance(config, YeastData)
     assert config.root == str(began / "tables")
+    config = compose_data(["data=demo", "+data.features.f.path='~/f.tsv'"])
+    assert config.features["f"].path == str(began / "f.tsv")

@@ -49,5 +49,8 @@ def test_the_plan_shows_every_models_own_keys(plan: Callable[..., SweepPlan]) ->
     print_plan(made, console)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     assert 'model.name is "bilinear"' in text
-    assert "model:\n  name: additive\n" in text
-    assert "model:\n  name: bilinear\n  rank: 16\n  dropout: 0.2\n" in text
+    assert "model:\n  inputs: embedding\n  features: null\n  name: additive\n" in text
+    assert (
+        "model:\n  inputs: embedding\n  features: null\n  name: bilinear\n  rank: 16\n  dropout: 0.2\n"
+        in text
+    )

@@ -22,6 +22,10 @@ FIXED = (
     "model.global_predictor.dropout=0.1",
     "model.encoder.dropout=0.0",
     "model.encoder.num_layers=3",
+    "model.evidence_predictor.dropout=0.2",
+    "derived.threshold=0.0",
+    "derived.profile.similarity=raw",
+    "derived.folds=5",
     "optimizer.lr=3.0e-2",
     "optimizer.weight_decay=1.0e-4",
 )

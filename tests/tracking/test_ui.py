@@ -53,7 +53,12 @@ def test_the_file_of_a_store_is_found_from_elsewhere(tmp_path: Path, monkeypatch
     (tmp_path / "work" / "mlflow.db").touch()
     assert database_of(folder, "mlflow.db") == tmp_path / "work" / "mlflow.db"
     assert database_of(folder, str(tmp_path / "work" / "mlflow.db")) == tmp_path / "work" / "mlflow.db"
+    noted = tmp_path / "noted"
+    noted.mkdir()
+    (noted / "mlflow.db").touch()
+    assert database_of(folder, "mlflow.db", str(noted)) == noted / "mlflow.db"
     (elsewhere / "mlflow.db").touch()
+    assert database_of(folder, "mlflow.db", str(noted)) == elsewhere / "mlflow.db"
     assert database_of(folder, "mlflow.db") == elsewhere / "mlflow.db"
 
 

@@ -50,8 +50,9 @@ def _seeds(material: Material) -> Sequence[tuple[str, str]]:
     if material.plan is None:
         return [("seeds", f"not known: {material.plan_problem}")]
     config = material.plan.config
+    split = config.data.split
     return [
         ("seed of the search", str(config.search.seed)),
         ("seed of weights, batches and dropout", str(config.seed)),
-        ("seed of the split", str(config.data.seed)),
+        ("split", split.path) if split.path else ("seed of the split", str(config.data.seed)),
     ]

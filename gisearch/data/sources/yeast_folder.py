@@ -54,6 +54,8 @@ def yeast_tables(config: YeastData) -> TablesData:
         )
     return TablesData(
         target=config.target,
+        labels=config.labels,
+        max_p=config.max_p,
         orders=config.orders,
         split=config.split,
         seed=config.seed,

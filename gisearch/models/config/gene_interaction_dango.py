@@ -13,6 +13,7 @@ from gisearch.data.dataset import Target
 from gisearch.models.config.base import BaseModelConfig
 from gisearch.models.layers.config import (
     EncoderConfig,
+    EvidencePredictorConfig,
     LocalPredictorConfig,
     PerturbationName,
     require_heads_divide,
@@ -48,7 +49,8 @@ class GeneInteractionDangoConfig(BaseModelConfig):
         encoder: the gene encoder.
         local_predictor: the local pathway.
         global_predictor: the global pathway.
-        combination: how the two scores become one; ``concat`` is the notes' name for fixed halves.
+        evidence_predictor: the evidence pathway, of training labels that derived networks hold.
+        combination: how the pathways' scores become one; ``concat`` is the notes' name for their mean.
     """
 
     name: Literal["dango_gi"] = "dango_gi"
@@ -57,6 +59,7 @@ class GeneInteractionDangoConfig(BaseModelConfig):
     encoder: EncoderConfig = Field(default_factory=EncoderConfig)
     local_predictor: LocalPredictorConfig = Field(default_factory=LocalPredictorConfig)
     global_predictor: GlobalPredictorConfig = Field(default_factory=GlobalPredictorConfig)
+    evidence_predictor: EvidencePredictorConfig = Field(default_factory=EvidencePredictorConfig)
     combination: CombinationName = "gating"
 
     def __post_init__(self) -> None:
@@ -65,14 +68,16 @@ class GeneInteractionDangoConfig(BaseModelConfig):
             require_heads_divide(self.hidden_dim, "local_predictor.num_heads", self.local_predictor.num_heads)
 
     def check(self, cell: CellGraph, target: Target) -> None:
-        """Raise DataError where a network that the configuration names is not in the cell graph."""
+        """Raise DataError where the cell graph lacks a network that the configuration asks for."""
         self.encoder.check(cell)
+        if self.evidence_predictor.enabled:
+            self.evidence_predictor.check(cell)
 
     def build(self, cell: CellGraph, target: Target) -> GeneInteractionDango:
         """Build the model on a cell graph.
 
         Raises:
-            DataError: a network that the configuration names is not in the cell graph.
+            DataError: a network that the configuration asks for is not in the cell graph.
         """
         from gisearch.models.gene_interaction_dango import GeneInteractionDango
 

@@ -5,15 +5,21 @@ Shapes: N genes, r and c genes asked for.
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from gisearch.data.cell_graph import Network
+from gisearch.data.derived.recent import Recent
 from gisearch.models.kernels.sparse import sparse_rows
 
 # Columns that spread over the network at a time, which bounds the memory.
 _BLOCK = 512
+# Trials of one process ask for the same genes of the same networks; 2,000 genes are 32 MB.
+_LARGEST_KEPT = 2_000
+_recent = Recent[tuple[Tensor, Tensor]](12)
 _TINY = torch.finfo(torch.float64).tiny
 
 
@@ -30,6 +36,7 @@ class NetworkKernel:
         edges = np.concatenate([network.edges, network.edges[::-1]], axis=1)
         flat = np.unique(edges[0] * num_genes + edges[1])
         row, column = torch.from_numpy(flat // num_genes), torch.from_numpy(flat % num_genes)
+        self._content = num_genes, hashlib.blake2b(flat.tobytes(), digest_size=16).digest()
         degree = torch.bincount(row, minlength=num_genes)
         root = degree.double().clamp_min(1.0).rsqrt()
         starts = torch.cat([degree.new_zeros(1), degree.cumsum(0)])
@@ -45,11 +52,9 @@ class NetworkKernel:
     def between(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Return the kernel between genes, float64 [r, c], of int64 [r] and [c]."""
         if rows is columns:
-            walks = self._walks(rows)
-            norm = walks.norm(dim=0).clamp_min(_TINY)
+            square, norm = self._among(rows)
             self._norm[rows] = norm
-            walks /= norm
-            return walks.T @ walks
+            return square
         norm = self._norms_of(columns)
         blocks = [rows.new_empty(0, len(columns), dtype=torch.float64)]
         for some in rows.split(_BLOCK):
@@ -59,6 +64,19 @@ class NetworkKernel:
             self._norm[some] = own
             blocks.append((self._step_on(walks)[columns] / norm.unsqueeze(1) / own).T)
         return torch.cat(blocks)
+
+    def _among(self, genes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the kernel among genes, float64 [r, r], and the norms of their columns of M, [r]."""
+
+        def compute() -> tuple[Tensor, Tensor]:
+            walks = self._walks(genes)
+            norm = walks.norm(dim=0).clamp_min(_TINY)
+            walks /= norm
+            return walks.T @ walks, norm
+
+        if genes.device.type != "cpu" or len(genes) > _LARGEST_KEPT:
+            return compute()
+        return _recent.get((self._content, self.spread, self.steps, genes.numpy().tobytes()), compute)
 
     def _norms_of(self, genes: Tensor) -> Tensor:
         """Return the norms of the genes' columns of M, float64 [genes]; each is computed once."""

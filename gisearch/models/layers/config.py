@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from gisearch.config import STRICT
 from gisearch.data.cell_graph import CellGraph, Network
+from gisearch.data.derived.names import NEGATIVE, POSITIVE, SWITCHES
 from gisearch.data.gene_features import GeneFeatures
 from gisearch.errors import DataError, nearest_name
 
@@ -136,6 +137,46 @@ class LocalPredictorConfig(HyperSAGNNConfig):
 
     enabled: bool = True
     scorer: Literal["hypersagnn", "bilinear"] = "hypersagnn"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class EvidencePredictorConfig:
+    """The evidence pathway, which scores pairs by what similar genes' training labels tell of them.
+
+    It reads the networks ``derived_positive`` and ``derived_negative``.
+
+    Attributes:
+        enabled: False leaves the pathway out of the model altogether.
+        networks: networks along which interaction profiles spread; None takes all that the data has, but the
+            signed ones.
+        hidden_dim: width of the hidden layers of its MLP.
+        num_layers: linear layers of the MLP.
+        dropout: dropout on the numbers that the MLP reads, and between its layers.
+    """
+
+    enabled: bool = False
+    networks: Annotated[list[str], Field(min_length=1)] | None = None
+    hidden_dim: int = Field(default=64, ge=1, le=4096)
+    num_layers: int = Field(default=2, ge=1, le=6)
+    dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
+
+    def check(self, cell: CellGraph) -> tuple[Network, ...]:
+        """Return the networks along which profiles spread.
+
+        Raises:
+            DataError: the cell graph has no signed network, or lacks one that the configuration names.
+        """
+        signed = (POSITIVE, NEGATIVE)
+        if not any(name in cell.networks for name in signed):
+            raise DataError(
+                "model.evidence_predictor.enabled: the data has no signed network of training labels; "
+                f"expected {' and '.join(SWITCHES[name] for name in signed)}."
+            )
+        try:
+            chosen = cell.select(self.networks)
+        except DataError as error:
+            raise DataError(f"model.evidence_predictor.networks: {error}") from None
+        return tuple(network for network in chosen if network.name not in signed)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -34,6 +34,7 @@ _HYPERSAGNN = {
     "local_predictor.scorer": "hypersagnn",
     "combination": "concat",
 }
+_EVIDENCE = {"evidence_predictor.enabled": True, "combination": "concat"}
 
 CASE = Case(
     base={"hidden_dim": 16, "encoder.bottleneck": 4},
@@ -42,13 +43,18 @@ CASE = Case(
         "local_predictor.num_heads": _HYPERSAGNN,
         "local_predictor.num_attention_layers": _HYPERSAGNN,
         "combination": {"local_predictor.enabled": True},
+        "evidence_predictor.networks": _EVIDENCE,
+        "evidence_predictor.hidden_dim": _EVIDENCE,
+        "evidence_predictor.num_layers": _EVIDENCE,
+        "evidence_predictor.dropout": _EVIDENCE,
     },
-    alternatives=ENCODER_ALTERNATIVES,
+    alternatives={**ENCODER_ALTERNATIVES, "evidence_predictor.networks": [["physical"]]},
     gradientless=ENCODER_SHIFTS,
     stages={
         **ENCODER_STAGES,
         r"global_predictor\..*": "global_predictor",
         r"local_predictor\..*": "local_predictor",
+        r"evidence_predictor\..*": "evidence_predictor",
         r"gate\..*": "combination",
     },
 )
