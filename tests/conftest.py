@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,9 @@ import pytest
 if TYPE_CHECKING:
     from gisearch.data.cell_graph import CellGraph
     from gisearch.data.dataset import Dataset
+
+# Begun by nohup, or by whoever else ignores hang-ups: the processes that tests start must hear theirs.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FAULTS = REPOSITORY / "tests" / "faults"

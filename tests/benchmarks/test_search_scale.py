@@ -41,7 +41,7 @@ def test_a_tiny_run_reports_every_part_and_everything_arrives(
     assert (ui["status"], ui["sorted"]) == (200, True)
     assert ui["runs"] == 60
     # Only the best trials' checkpoints are left: the housekeeper saw every trial.
-    assert len(list((tmp_path / "trials").glob("*/best.pt"))) == 5
+    assert len(list((tmp_path / "trials").glob("*/best.pt"))) == 10
 
 
 def test_a_part_does_not_count_what_it_calls() -> None:
