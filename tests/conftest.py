@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from gisearch.data.cell_graph import CellGraph
     from gisearch.data.dataset import Dataset
 
-# Begun by nohup, or by whoever else ignores hang-ups: the processes that tests start must hear theirs.
+# Begun by nohup or in a shell's background, which ignore signals: processes that tests start must hear theirs.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FAULTS = REPOSITORY / "tests" / "faults"
