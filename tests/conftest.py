@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gisearch.data.cell_graph import CellGraph
     from gisearch.data.dataset import Dataset
 
-# Begun by nohup or in a shell's background, which ignore signals: processes that tests start must hear theirs.
+# Begun by nohup or in the background of a shell, which ignore signals: what tests start must hear its own.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
