@@ -35,6 +35,11 @@ class GenotypeBatch:
         """Return the batch on ``device``."""
         return GenotypeBatch(self.deleted.to(device), self.present.to(device))
 
+    @property
+    def deleted_or_none(self) -> Tensor:
+        """Deleted gene indices, int64 [B, K], -1 where there is none."""
+        return self.deleted.masked_fill(~self.present, -1)
+
     @classmethod
     def complete(cls, deleted: Tensor) -> GenotypeBatch:
         """Build from int64 [B, K], in which every genotype lacks K genes."""

@@ -76,7 +76,7 @@ class PairwiseKernel(FittedModel):
         machine = self._prepared()
         if machine is None:
             return Prediction(self.monitor.watch("score", self.state.dual.new_zeros(len(batch))))
-        genes = batch.deleted.masked_fill(~batch.present, -1)
+        genes = batch.deleted_or_none
         slope, offset, variance = self.state.calibration
         dual = self.state.dual.double()
         score = slope * machine.predict(dual, genes) + offset
@@ -147,7 +147,7 @@ class PairwiseKernel(FittedModel):
             raise DataError(
                 f"model: 'kernel' needs at least 2 training genotypes to compare with; got {len(batch)}."
             )
-        genes = batch.deleted.masked_fill(~batch.present, -1)
+        genes = batch.deleted_or_none
         labels = targets.main.double()
         place, local = training_places(genes, self.num_genes)
         if not len(self.state):

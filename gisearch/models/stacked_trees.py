@@ -44,11 +44,14 @@ class StackedTrees(BoostedTrees):
         votes = self._prepared()
         if votes is None:
             return super().describe(batch)
-        return self._with_networks(votes.of(_genes(batch)), super().describe(batch))
+        described = votes.of(batch.deleted_or_none)
+        if not self.stack.network_features:
+            return described
+        return torch.cat([described, super().describe(batch)], dim=1)
 
     def describe_training(self, batch: GenotypeBatch, targets: Targets) -> Tensor:
         """Return the training genotypes' features, float64 [n, F]; none knows its own label."""
-        genes, labels = _genes(batch), targets.main.double()
+        genes, labels = batch.deleted_or_none, targets.main.double()
         place, local = training_places(genes, len(self.state.place))
         if not len(self.state):
             zeros = torch.zeros_like(labels)
@@ -65,16 +68,15 @@ class StackedTrees(BoostedTrees):
             described = rows.new_empty(len(labels), rows.shape[1]) if described is None else described
             described[held] = rows
         assert described is not None
-        return self._with_networks(described, super().describe_training(batch, targets))
+        if not self.stack.network_features:
+            return described
+        return torch.cat([described, super().describe_training(batch, targets)], dim=1)
 
     def num_parameters(self) -> dict[str, int]:
         """Return the number of leaves' values and dual coefficients; none is trained by gradients."""
         counts = super().num_parameters()
         counts["state"] = len(self.state)
         return {**counts, "total": counts["trees"] + len(self.state)}
-
-    def _with_networks(self, votes: Tensor, networks: Tensor) -> Tensor:
-        return torch.cat([votes, networks], dim=1) if self.stack.network_features else votes
 
     def _held_out(self) -> Iterator[Fold]:
         if self._fold is None:
@@ -90,10 +92,6 @@ class StackedTrees(BoostedTrees):
         if self._votes is None and len(self.state):
             self._votes = PairVotes(self._machine(self.similarity), self.state.dual.double())
         return self._votes
-
-
-def _genes(batch: GenotypeBatch) -> Tensor:
-    return batch.deleted.masked_fill(~batch.present, -1)
 
 
 def _forget(model: StackedTrees, _: Any) -> None:

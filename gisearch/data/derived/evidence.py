@@ -58,9 +58,11 @@ class Evidence:
         return cls(pairs, values, label in genotypes.binary)
 
 
-def is_usable(genotypes: Genotypes, rows: Integers, label: str) -> npt.NDArray[np.bool_]:
-    """Return which of ``rows`` are double deletions with the label, bool [len(rows)]."""
-    result: npt.NDArray[np.bool_] = (genotypes.order[rows] == 2) & ~np.isnan(genotypes.labels[label][rows])
+def is_usable(genotypes: Genotypes, rows: Integers, label: str, *, order: int = 2) -> npt.NDArray[np.bool_]:
+    """Return which of ``rows`` delete ``order`` genes and have the label, bool [len(rows)]."""
+    result: npt.NDArray[np.bool_] = (genotypes.order[rows] == order) & ~np.isnan(
+        genotypes.labels[label][rows]
+    )
     return result
 
 

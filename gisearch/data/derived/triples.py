@@ -6,7 +6,7 @@ import numpy as np
 
 from gisearch.data.cell_graph import Network
 from gisearch.data.dataset import Dataset
-from gisearch.data.derived.evidence import Integers
+from gisearch.data.derived.evidence import Integers, is_usable
 from gisearch.data.genotypes import Genotypes
 from gisearch.data.splits import PARTS
 
@@ -25,7 +25,7 @@ def triple_network(
         threshold: standard deviations from the mean, either way, at which a measured label stands out; of a
             binary one 1 does.
     """
-    triples = rows[_is_triple(genotypes, rows, label)]
+    triples = rows[is_usable(genotypes, rows, label, order=3)]
     values = genotypes.labels[label][triples].astype(np.float64)
     if label in genotypes.binary:
         chosen = triples[values == 1.0]
@@ -49,12 +49,4 @@ def spare_triples(dataset: Dataset, label: str) -> Integers:
     free = np.ones(len(genotypes), dtype=bool)
     free[np.concatenate([split.part(part) for part in PARTS])] = False
     rows = np.flatnonzero(free & (split.unseen == 0))
-    return rows[_is_triple(genotypes, rows, label)]
-
-
-def _is_triple(
-    genotypes: Genotypes, rows: Integers, label: str
-) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    result: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
-    result = (genotypes.order[rows] == 3) & ~np.isnan(genotypes.labels[label][rows])
-    return result
+    return rows[is_usable(genotypes, rows, label, order=3)]
